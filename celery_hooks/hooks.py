@@ -1,0 +1,120 @@
+"""Installing and removing the hooks: every connect has its disconnect."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from celery_hooks import correlation, logs, publishing
+from flask_hardening.core import settings
+from flask_hardening.core.config import Configuration
+from flask_hardening.core.correlation import AllowList, Origin
+from flask_hardening.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from celery import Celery
+    from celery.utils.dispatch import Signal
+
+_installed: dict[int, Installation] = {}
+
+
+class Installation:
+    """
+    What one Celery app has of the house.
+
+    Attributes:
+        app: The Celery app.
+        configuration: Its settings.
+        origin: Who it is, for log lines and outgoing calls.
+        development: Whether it runs in development.
+    """
+
+    def __init__(self, app: Celery, config: Mapping[str, Any]) -> None:
+        self.app = app
+        self.configuration = Configuration(config, os.environ)
+        general = self.configuration.section(settings.General)
+        correlated = self.configuration.section(settings.Correlation)
+        environment = general.environment or (
+            "development" if config.get("DEBUG") else "production"
+        )
+        self.development = environment == "development"
+        self.origin = Origin(
+            general.service or app.main or "celery",
+            environment,
+            correlated.header,
+            AllowList(correlated.propagate_to),
+        )
+        self._undo: list[Callable[[], Any]] = []
+
+    def connect(self, signal: Signal, receiver: Callable[..., Any]) -> None:
+        """Connect a receiver for as long as the hooks are installed."""
+        uid = f"celery_hooks.{id(self.app)}.{receiver.__qualname__}"
+        signal.connect(receiver, weak=False, dispatch_uid=uid)
+        self.undo_with(lambda: signal.disconnect(dispatch_uid=uid))
+
+    def undo_with(self, undo: Callable[[], Any]) -> None:
+        """Remember what takes a change back."""
+        self._undo.append(undo)
+
+    def undo(self) -> None:
+        """Take all changes back, the last one first."""
+        while self._undo:
+            self._undo.pop()()
+
+
+def install(app: Celery, config: Mapping[str, Any] | None = None) -> None:
+    """
+    Install the hooks on a Celery app: in its workers, and where it publishes.
+
+    Installing twice with equal settings changes nothing.
+
+    Args:
+        app: The Celery app.
+        config: A mapping with `HARDENING_*` keys, such as a Flask app's `config`;
+            `FLASK_HARDENING_*` variables win over it.
+
+    Raises:
+        ConfigError: A setting is unknown or impossible, or the hooks are installed on
+            this app with other settings.
+    """
+    app = _itself(app)
+    new = Installation(app, config or {})
+    standing = _installed.get(id(app))
+    if standing is not None:
+        _refuse_difference(standing, new)
+        return
+    correlation.install(new)
+    publishing.install(new)
+    logs.install(new)
+    _installed[id(app)] = new
+
+
+def uninstall(app: Celery) -> None:
+    """Remove the hooks from a Celery app and leave nothing behind; twice is once."""
+    standing = _installed.pop(id(_itself(app)), None)
+    if standing is not None:
+        standing.undo()
+
+
+def _itself(app: Celery) -> Celery:
+    """Return the app behind `current_app`, which is only a proxy for it."""
+    get = getattr(app, "_get_current_object", None)
+    return get() if get is not None else app
+
+
+def _refuse_difference(standing: Installation, new: Installation) -> None:
+    differing = [
+        f"{old.key} is {old.shown()} there and {now.shown()} here"
+        for old, now in zip(
+            standing.configuration.settings(), new.configuration.settings(), strict=True
+        )
+        if old.value != now.value
+    ]
+    if differing:
+        raise ConfigError(
+            f"The hooks are installed on the Celery app {new.app.main!r} with other "
+            f"settings: {'; '.join(differing)}. Install once, or call "
+            "celery_hooks.uninstall(app) first."
+        )

@@ -1,0 +1,1 @@
+"""The framework-free half of the house: nothing in here knows Flask or Celery."""

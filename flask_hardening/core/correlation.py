@@ -1,0 +1,190 @@
+"""The ids of the current unit of work: made, checked, bound to the context, given back."""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import contextmanager
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_VALID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
+
+
+class AllowList:
+    """
+    The hosts whose calls may carry the id.
+
+    Args:
+        patterns: `auth.internal`, `*.example.com` (its subdomains, not itself),
+            `localhost:8000` (that port only), `*`.
+    """
+
+    __slots__ = ("_all", "_exact", "_suffixes")
+
+    def __init__(self, patterns: tuple[str, ...] = ()) -> None:
+        lowered = [pattern.lower() for pattern in patterns]
+        self._all = "*" in lowered
+        self._suffixes = tuple(p[1:] for p in lowered if p.startswith("*."))
+        self._exact = frozenset(p for p in lowered if not p.startswith("*"))
+
+    def allows(self, url: str) -> bool:
+        """Tell whether a call to *url* may carry the id; a broken URL may not."""
+        if self._all:
+            return True
+        if not self._exact and not self._suffixes:
+            return False
+        try:
+            parts = urlsplit(url)
+            host = (parts.hostname or "").rstrip(".")
+            port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+        except ValueError:
+            return False
+        if not host:
+            return False
+        literal = f"[{host}]" if ":" in host else host
+        return (
+            literal in self._exact
+            or host in self._exact
+            or f"{literal}:{port}" in self._exact
+            or host.endswith(self._suffixes or ("\0",))
+        )
+
+
+NOBODY = AllowList()
+
+
+class Origin:
+    """
+    Who does the work: what all units of work of one app have in common.
+
+    Attributes:
+        fields: `service` and `environment` for each log line.
+        header: Name of the header that carries the correlation id.
+        allowed: The hosts whose calls may carry it.
+    """
+
+    __slots__ = ("allowed", "fields", "header")
+
+    def __init__(
+        self,
+        service: str,
+        environment: str,
+        header: str = "X-Correlation-ID",
+        allowed: AllowList = NOBODY,
+    ) -> None:
+        self.fields = {"service": service, "environment": environment}
+        self.header = header
+        self.allowed = allowed
+
+
+class Unit:
+    """
+    One unit of work: a request, a task's run, or a script's block.
+
+    Attributes:
+        correlation_id: Shared by everything that one cause set off.
+        request_id: This request's alone; None outside of requests.
+        origin: The app whose work it is; None in plain scripts.
+        fields: What each log line of this unit carries.
+    """
+
+    __slots__ = ("correlation_id", "fields", "origin", "request_id")
+
+    def __init__(
+        self,
+        correlation_id: str,
+        request_id: str | None = None,
+        origin: Origin | None = None,
+        **more: str,
+    ) -> None:
+        self.correlation_id = correlation_id
+        self.request_id = request_id
+        self.origin = origin
+        fields = dict(origin.fields) if origin else {}
+        fields["correlation_id"] = correlation_id
+        if request_id:
+            fields["request_id"] = request_id
+        if more:
+            fields |= more
+        self.fields = fields
+
+
+_unit: ContextVar[Unit | None] = ContextVar("hardening_unit", default=None)
+
+current = _unit.get
+bind = _unit.set
+
+
+def reset(token: Token[Unit | None]) -> None:
+    """
+    Give back what was bound before *token* was made.
+
+    A token from another context, or one used before, changes nothing: work may end in
+    another thread than it began in.
+    """
+    try:
+        _unit.reset(token)
+    except (ValueError, RuntimeError):
+        return
+
+
+def correlation_id() -> str | None:
+    """Return the current correlation id, or None outside any unit of work."""
+    unit = _unit.get()
+    return unit.correlation_id if unit else None
+
+
+def request_id() -> str | None:
+    """Return the id of the current request, or None outside of requests."""
+    unit = _unit.get()
+    return unit.request_id if unit else None
+
+
+@contextmanager
+def correlated(correlation_id: str | None = None) -> Iterator[str]:
+    """
+    Run a block under one correlation id: in scripts, consumers, commands.
+
+    Args:
+        correlation_id: An id from elsewhere; a missing or invalid one is replaced.
+
+    Yields:
+        The id in force.
+    """
+    outer = _unit.get()
+    unit = Unit(valid(correlation_id) or new_id(), origin=outer.origin if outer else None)
+    token = bind(unit)
+    try:
+        yield unit.correlation_id
+    finally:
+        reset(token)
+
+
+def new_id() -> str:
+    """Return a new id: 128 random bits as 32 hexadecimal digits, as W3C trace ids are."""
+    return os.urandom(16).hex()
+
+
+def valid(value: object) -> str | None:
+    """Return *value* if it can serve as an id (1 to 128 of `A-Za-z0-9._-`), else None."""
+    if isinstance(value, str) and _VALID(value):
+        return value
+    return None
+
+
+def outgoing(url: str) -> dict[str, str]:
+    """
+    Return the headers that a call to *url* may carry.
+
+    This alone decides: empty outside a unit of work, and for hosts that
+    `HARDENING_CORRELATION_PROPAGATE_TO` doesn't name.
+    """
+    unit = _unit.get()
+    if unit is None or unit.origin is None or not unit.origin.allowed.allows(url):
+        return {}
+    return {unit.origin.header: unit.correlation_id}

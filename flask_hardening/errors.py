@@ -1,0 +1,202 @@
+"""Any exception becomes the one error response, and is logged once with all that is known."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from typing import TYPE_CHECKING, Any
+
+from flask import Flask, Response, current_app, got_request_exception, request
+from werkzeug.exceptions import HTTPException
+
+from flask_hardening.core import logs
+from flask_hardening.core.errors import (
+    AppError,
+    AuthenticationError,
+    AuthorizationError,
+    Category,
+    ConflictError,
+    DeadlineError,
+    DependencyError,
+    NotFoundError,
+    RateLimitError,
+    UnavailableError,
+    ValidationError,
+    category_of,
+    reason,
+    snake_case,
+)
+from flask_hardening.core.recognition import INTERNAL, VALIDATION, Verdict, classify
+from flask_hardening.error_response import Shape, crash_response, render
+from flask_hardening.lifecycle import Record, record_of, state_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from werkzeug.wrappers import Response as BaseResponse
+
+    from flask_hardening.core.settings import Errors
+    from flask_hardening.lifecycle import Answer
+
+    Handler = Callable[[Any], Any]
+
+__all__ = [
+    "AppError",
+    "AuthenticationError",
+    "AuthorizationError",
+    "Category",
+    "ConflictError",
+    "DeadlineError",
+    "DependencyError",
+    "NotFoundError",
+    "RateLimitError",
+    "UnavailableError",
+    "ValidationError",
+]
+
+_SERVER_ERROR = 500
+_DESCRIPTION = 1000
+_INTERNAL_SERVER_ERROR = 500
+
+
+def init_app(app: Flask, config: Errors) -> None:
+    """Wire the part."""
+    state = state_of(app)
+    shape = Shape(config.format == "problem", config.html, state.development)
+    handle = functools.partial(_handle, shape)
+    # not `Exception`: Flask then neither signals nor propagates what nobody expected
+    _register(app, HTTPException, handle)
+    _register(app, AppError, handle)
+    for cls in _loaded_validation_errors():
+        _register(app, cls, handle)
+    state.begins.append(_late_registration(app, handle))
+    got_request_exception.connect(_log_unexpected, sender=app, weak=False)
+    if type(app).log_exception is Flask.log_exception:
+        # its line would be a second one for the same exception
+        app.log_exception = lambda *_: None  # type: ignore[method-assign]
+    state.answer_crash = functools.partial(_answer_crash, app, shape)
+
+
+def _register(app: Flask, cls: type[Exception], handle: Handler) -> None:
+    """Register our handler, unless the app has one of its own for this very class."""
+    if cls not in app.error_handler_spec[None][None]:
+        app.register_error_handler(cls, handle)
+
+
+def _loaded_validation_errors() -> list[type[Exception]]:
+    found = []
+    for name in VALIDATION:
+        module, _, cls = name.rpartition(".")
+        loaded = getattr(sys.modules.get(module), cls, None)
+        if loaded is not None:
+            found.append(loaded)
+    return found
+
+
+def _late_registration(app: Flask, handle: Handler) -> Callable[[Record], None]:
+    """Return an observer that registers, before the first request, what came after us."""
+    done = False
+
+    def register(_: Record) -> None:
+        nonlocal done
+        if done:
+            return
+        done = True
+        for cls in _loaded_validation_errors():
+            _register(app, cls, handle)
+
+    return register
+
+
+def _handle(shape: Shape, error: Exception) -> Any:  # noqa: ANN401
+    if isinstance(error, HTTPException) and (
+        error.response is not None or error.code is None
+    ):
+        return error  # abort(Response) and redirects are answers, not errors
+    try:
+        return _respond(shape, error)
+    except Exception as failure:  # noqa: BLE001 - the client must get an answer all the same
+        record = _record()
+        _log(record, failure, INTERNAL)
+        status, headers, body = crash_response(shape, record, INTERNAL, failure)
+        return Response(body, status, headers)
+
+
+def _respond(shape: Shape, error: Exception) -> BaseResponse:
+    record = _record()
+    verdict, cause = _judge(error)
+    record.verdict, record.error = verdict, cause
+    if verdict.status >= _SERVER_ERROR:
+        _log(record, cause, verdict)
+    base = error.get_response() if isinstance(error, HTTPException) else Response()
+    return render(shape, record, verdict, cause, base)
+
+
+def _record() -> Record:
+    record = record_of(request.environ)
+    if record is None:  # a context that no request hook has run in
+        state = state_of(current_app)
+        record = Record(request.environ, state.identify(request.environ))
+    return record
+
+
+def _judge(error: Exception) -> tuple[Verdict, Exception]:
+    """Return what an exception means, and the one that was raised in the first place."""
+    if not isinstance(error, HTTPException):
+        return classify(error) or INTERNAL, error
+    original = getattr(error, "original_exception", None)
+    if original is not None:
+        return classify(original) or INTERNAL, original
+    status = error.code or _INTERNAL_SERVER_ERROR
+    name = reason(status)
+    message = str(error.description or name)[:_DESCRIPTION]
+    if status >= _SERVER_ERROR:
+        # what is said at an abort(500, ...) is too often the text of an exception
+        message = INTERNAL.message if status == _INTERNAL_SERVER_ERROR else name + "."
+        code = INTERNAL.code if status == _INTERNAL_SERVER_ERROR else snake_case(name)
+        return Verdict(status, code, category_of(status), message), error
+    return Verdict(status, snake_case(name), category_of(status), message), error
+
+
+def _log_unexpected(app: Flask, exception: Exception, **_: Any) -> None:  # noqa: ARG001, ANN401
+    record = _record()
+    record.error = exception
+    _log(record, exception, classify(exception) or INTERNAL)
+
+
+def _log(record: Record, error: Exception, verdict: Verdict) -> None:
+    if record.logged:
+        return
+    record.logged = True
+    fields = {
+        "method": record.environ.get("REQUEST_METHOD"),
+        "route": record.route,
+        "path": record.path,
+        "endpoint": record.endpoint,
+        "status": verdict.status,
+        "error_category": verdict.category.value,
+        "error_code": verdict.code,
+    }
+    message = f"{fields['method']} {fields['path']} failed: {type(error).__name__}"
+    logs.emit("ERROR", "request.failed", message, __name__, fields, error)
+
+
+def _answer_crash(
+    app: Flask, shape: Shape, record: Record, error: Exception
+) -> Answer | None:
+    """
+    Answer for an app whose error handling let an exception out, or let it pass.
+
+    With `TESTING` or `PROPAGATE_EXCEPTIONS` it passes, as Flask means it to. In debug mode
+    it passes to a browser, for the debugger's page; an API client gets the error response.
+    """
+    _log(record, error, classify(error) or INTERNAL)
+    propagate = app.config["PROPAGATE_EXCEPTIONS"]
+    if propagate or (propagate is None and app.testing):
+        return None
+    browser = "text/html" in record.environ.get("HTTP_ACCEPT", "")
+    if propagate is None and app.debug and browser:
+        return None
+    verdict = classify(error) or INTERNAL
+    record.verdict = verdict
+    return crash_response(shape, record, verdict, error)

@@ -1,0 +1,86 @@
+"""The extension: reads an app's settings, wires its parts in order."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from flask_hardening import lifecycle
+from flask_hardening.core import settings
+from flask_hardening.core.config import Configuration
+from flask_hardening.core.correlation import AllowList, Origin
+from flask_hardening.core.errors import HardeningError
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+# The order is a contract: observers and header writers run in it, so the request's line
+# comes last and knows what all others found.
+PARTS: tuple[tuple[str, type], ...] = (
+    ("correlation", settings.Correlation),
+    ("errors", settings.Errors),
+    ("timings", settings.Timings),
+    ("logs", settings.Logs),
+)
+
+
+class Hardening:
+    """
+    Give a Flask app what it needs in production.
+
+    `Hardening(app)` and `Hardening()` with a later `init_app(app)` do the same. One object
+    can serve several apps; it keeps nothing of them.
+
+    Args:
+        app: The app, if it is there already.
+
+    Raises:
+        ConfigError: A `HARDENING_*` setting is unknown or impossible; the text names each
+            and the fix.
+        HardeningError: The app has been initialised before.
+    """
+
+    def __init__(self, app: Flask | None = None) -> None:
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: Flask) -> None:
+        """
+        Harden *app* by its settings as they are now; later changes count for nothing.
+
+        Raises:
+            ConfigError: See the class.
+            HardeningError: See the class.
+        """
+        if lifecycle.EXTENSION in app.extensions:
+            raise HardeningError(
+                f"The app {app.name!r} has been hardened already. Call init_app once "
+                "per app, or drop the second Hardening(app)."
+            )
+        configuration = Configuration(app.config, os.environ)
+        state = _state(app, configuration)
+        app.extensions[lifecycle.EXTENSION] = state
+        try:
+            lifecycle.init_app(app, state)
+            for name, section in PARTS:
+                config = configuration.section(section)
+                if getattr(config, "enabled", True):
+                    part = importlib.import_module(f"flask_hardening.{name}")
+                    part.init_app(app, config)
+        except BaseException:
+            del app.extensions[lifecycle.EXTENSION]
+            raise
+
+
+def _state(app: Flask, configuration: Configuration) -> lifecycle.State:
+    general = configuration.section(settings.General)
+    correlation = configuration.section(settings.Correlation)
+    environment = general.environment or ("development" if app.debug else "production")
+    origin = Origin(
+        general.service or app.name,
+        environment,
+        correlation.header,
+        AllowList(correlation.propagate_to),
+    )
+    return lifecycle.State(configuration, origin, development=environment == "development")
