@@ -1,23 +1,22 @@
-"""One line per step in a task's life, and a worker whose every output is such a line."""
+"""One line per step in a task's life."""
 
 from __future__ import annotations
 
 import logging
 import time
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
-from celery_hooks import errors, streams
+from celery_hooks import errors
 from celery_hooks.correlation import ID_HEADER, run_of, unit_of
-from flask_hardening.core import correlation, logs, process, settings
-from flask_hardening.core.errors import ConfigError
+from flask_hardening.core import correlation, logs, settings
 from flask_hardening.core.logs.redaction import clean, clean_fields
-from flask_hardening.core.settings import LEVELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from celery import Task
 
@@ -37,10 +36,6 @@ _TOLD_BY_US = {
 
 def install(installation: Installation) -> None:
     """Connect the receivers."""
-    worker = _WorkerLogs(installation)
-    installation.connect(signals.setup_logging, worker.set_up)
-    installation.connect(signals.celeryd_after_setup, worker.announce)
-    installation.connect(signals.worker_shutting_down, worker.stopping)
     if not installation.configuration.section(settings.Tasks).enabled:
         return
     lines = _TaskLines(installation)
@@ -55,7 +50,7 @@ def install(installation: Installation) -> None:
     for name, starts in _TOLD_BY_US.items():
         logger, told = logging.getLogger(name), _ToldByUs(starts)
         logger.addFilter(told)
-        installation.undo_with(lambda x=logger, y=told: x.removeFilter(y))
+        installation.undo_with(partial(logger.removeFilter, told))
 
 
 class _ToldByUs(logging.Filter):
@@ -77,62 +72,6 @@ class _ToldByUs(logging.Filter):
         data = vars(record).pop("data", None)
         # an internal error of Celery's own has no line of ours
         return data is None or record.levelno >= logging.CRITICAL
-
-
-class _WorkerLogs:
-    """The log outputs of a worker or beat process."""
-
-    def __init__(self, installation: Installation) -> None:
-        self._installation = installation
-
-    def set_up(self, **_: Any) -> None:  # noqa: ANN401
-        """Set up our outputs in place of Celery's; runs once, before any fork."""
-        installation = self._installation
-        config = installation.configuration.section(settings.Logs)
-        if not config.enabled:
-            return
-        owner = f"Celery app {installation.app.main!r}"
-        plan = logs.Plan.of(config, development=installation.development)
-        try:
-            active = logs.set_up(plan, installation.origin.fields, owner)
-        except ConfigError as error:
-            # Celery before 5.6 swallows what a receiver raises and works on, unlogged
-            raise SystemExit(f"flask-hardening: {error}") from error
-        installation.undo_with(lambda: process.release(logs.ROOM, owner))
-        conf = installation.app.conf
-        if conf.worker_redirect_stdouts:
-            level = str(conf.worker_redirect_stdouts_level).upper()
-            restore = streams.redirect(
-                level if level in LEVELS else "WARNING",
-                silence_celery=active.structured,
-            )
-            installation.undo_with(restore)
-            # a worker that restarts itself on SIGHUP must find the streams as they were
-            installation.connect(signals.worker_shutdown, _calls(restore))
-
-    def announce(self, instance: Any, **_: Any) -> None:  # noqa: ANN401
-        """Say as a line what Celery's banner says, and keep the banner out of JSON."""
-        active = logs.active()
-        if active is None or instance.app is not self._installation.app:
-            return
-        instance.quiet = instance.quiet or active.structured
-        fields = {
-            "hostname": instance.hostname,
-            "pool": instance.pool_cls.__module__,
-            "concurrency": instance.concurrency,
-            "queues": sorted(instance.app.amqp.queues.consume_from),
-            "broker": instance.app.connection().as_uri(),
-        }
-        logs.emit("INFO", "worker.started", "The worker has started.", __name__, fields)
-
-    def stopping(self, sig: Any = None, how: Any = None, **_: Any) -> None:  # noqa: ANN401
-        """Say that the worker has been told to stop."""
-        fields = {"signal": str(sig or ""), "how": str(how or "").lower()}
-        logs.emit("INFO", "worker.stopping", "The worker stops.", __name__, fields)
-
-
-def _calls(call: Callable[[], None]) -> Callable[..., None]:
-    return lambda **_: call()
 
 
 class _TaskLines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core import settings
@@ -28,13 +29,11 @@ def install(installation: Installation) -> None:
 
     def bound(**_: Any) -> None:  # noqa: ANN401
         for key, value in _changes(app, seconds).items():
-            before = app.conf[key]
+            before = {key: app.conf[key]}
             app.conf[key] = value
-            installation.undo_with(
-                lambda key=key, before=before: app.conf.update({key: before})
-            )
+            installation.undo_with(partial(app.conf.update, before))
 
-    if app.configured:
+    if app.configured:  # type: ignore[attr-defined]
         bound()
     else:
         installation.connect(app.on_after_configure, bound)

@@ -81,8 +81,8 @@ def redirect(level: str, *, silence_celery: bool) -> Callable[[], None]:
         What puts everything back.
     """
     before = sys.stdout, sys.stderr, sys.__stdout__
-    sys.stdout = LineStream("stdout", level, 1)  # type: ignore[assignment]
-    sys.stderr = LineStream("stderr", level, 2)  # type: ignore[assignment]
+    sys.stdout = LineStream("stdout", level, 1)
+    sys.stderr = LineStream("stderr", level, 2)
     if silence_celery:
         sys.__stdout__ = LineStream("stdout", level, None)  # type: ignore[misc,assignment]
 

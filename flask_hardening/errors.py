@@ -149,7 +149,7 @@ def _judge(error: Exception) -> tuple[Verdict, Exception]:
         return classify(original) or INTERNAL, original
     status = error.code or _INTERNAL_SERVER_ERROR
     name = reason(status)
-    message = str(error.description or name)[:_DESCRIPTION]
+    message: str | list[str] = str(error.description or name)[:_DESCRIPTION]
     if status >= _SERVER_ERROR:
         # what is said at an abort(500, ...) is too often the text of an exception
         message = INTERNAL.message if status == _INTERNAL_SERVER_ERROR else name + "."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_hardening import lifecycle
 from flask_hardening.core import settings
@@ -64,7 +64,7 @@ class Hardening:
         try:
             lifecycle.init_app(app, state)
             for name, section in PARTS:
-                config = configuration.section(section)
+                config: Any = configuration.section(section)
                 if getattr(config, "enabled", True):
                     part = importlib.import_module(f"flask_hardening.{name}")
                     part.init_app(app, config)

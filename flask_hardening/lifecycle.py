@@ -93,7 +93,7 @@ class Record:
     def path(self) -> str:
         """The path as the app sees it, without the query."""
         environ = self.environ
-        path = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
+        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
         # WSGI hands over bytes dressed as latin-1 (PEP 3333)
         return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
 

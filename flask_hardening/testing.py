@@ -6,7 +6,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core import logs, process
-from flask_hardening.core.logs.pipeline import Pipeline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,8 +31,7 @@ def capture_logs() -> Iterator[list[dict[str, Any]]]:
             "capture_logs(), and leave HARDENING_LOGS_ENABLED on."
         )
     captured: list[dict[str, Any]] = []
-    pipeline: Pipeline = active.pipeline
-    untap = pipeline.tap(captured.append)
+    untap = active.pipeline.tap(captured.append)
     try:
         yield captured
     finally:

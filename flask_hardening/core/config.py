@@ -6,6 +6,7 @@ import dataclasses
 import difflib
 import functools
 import json
+import math
 import types
 import typing
 from dataclasses import dataclass
@@ -206,7 +207,7 @@ def _scalar(value: object, kind: type) -> tuple[Any, str | None]:
         value = float(value)
     if type(value) is not kind and not (kind is str and isinstance(value, str)):
         return value, _NAMES[kind]
-    if isinstance(value, float) and not (-1e18 < value < 1e18):
+    if isinstance(value, float) and not math.isfinite(value):
         return value, "must be a finite number"
     return value, None
 

@@ -41,7 +41,7 @@ def setting(
     metadata = {"doc": doc, "check": check, "secret": secret}
     if isinstance(default, dict):
         return cast("T", field(default_factory=default.copy, metadata=metadata))
-    return cast("T", field(default=default, metadata=metadata))
+    return field(default=default, metadata=metadata)
 
 
 def _header(value: str) -> str | None:
@@ -103,7 +103,7 @@ class Correlation:
         check=_header,
     )
     inbound: Literal["trust", "ignore", "require"] = setting(
-        cast("Literal['trust', 'ignore', 'require']", "trust"),
+        "trust",
         "What a valid inbound correlation id counts for: `trust` keeps it, `ignore` "
         "always makes a new one, `require` answers 400 to requests without one.",
     )
@@ -121,7 +121,7 @@ class Errors:
 
     enabled: bool = setting(True, "Answer every error in the common format.")
     format: Literal["json", "problem"] = setting(
-        cast("Literal['json', 'problem']", "json"),
+        "json",
         "`json` is the house format; `problem` is RFC 9457 `application/problem+json`, "
         "which a client also gets by asking for it.",
     )
@@ -159,7 +159,7 @@ class Logs:
     )
     stdlib: bool = setting(True, "Take in what libraries log through Python's `logging`.")
     request_via: Literal["direct", "loguru"] = setting(
-        cast("Literal['direct', 'loguru']", "direct"),
+        "direct",
         "`direct` hands the request lines straight to the outputs; `loguru` sends them "
         "through `logger`, so that sinks of your own see them, at some three times "
         "the cost.",
@@ -169,7 +169,7 @@ class Logs:
         "Paths whose successful requests are not logged; `*` matches any text.",
     )
     client_address: Literal["full", "truncated", "hmac", "off"] = setting(
-        cast("Literal['full', 'truncated', 'hmac', 'off']", "full"),
+        "full",
         "How the client's address is logged: in full, cut to its network (/24, /48), "
         "as a keyed pseudonym, or not at all.",
     )

@@ -18,7 +18,7 @@ from flask_hardening.core.shield import shielded
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from flask_hardening.core.settings import Logs
+    from flask_hardening.core import settings
 
 ROOM = "logs"
 
@@ -47,7 +47,7 @@ class Plan:
     request_via: str
 
     @classmethod
-    def of(cls, config: Logs, *, development: bool) -> Plan:
+    def of(cls, config: settings.Logs, *, development: bool) -> Plan:
         """Fill in what depends on the environment."""
         return cls(
             level=config.level or ("DEBUG" if development else "INFO"),
@@ -167,4 +167,4 @@ def _emit_via_loguru(
     given = {name: value for name, value in fields.items() if value is not None}
     bound = loguru_logger.bind(**given, event=event).opt(exception=error)
     # patched, not passed: braces in a message with arguments would be formatted
-    bound.patch(lambda record: record.update(name=logger)).log(level, "{}", message)
+    bound.patch(lambda record: record.update({"name": logger})).log(level, "{}", message)

@@ -11,10 +11,27 @@ from flask_hardening.core.logs.redaction import clean
 
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
 _HIDDEN = frozenset(
-    "timestamp level message logger service environment event request_id "
-    "correlation_id exception_type exception_message exception_stack "
-    # the message of a request's line says these
-    "method path status request_bytes client_address user_agent".split()
+    {
+        "timestamp",
+        "level",
+        "message",
+        "event",
+        "logger",
+        "service",
+        "environment",
+        "correlation_id",
+        "request_id",
+        "exception_type",
+        "exception_message",
+        "exception_stack",
+        # the message of a request's line says these
+        "method",
+        "path",
+        "status",
+        "request_bytes",
+        "client_address",
+        "user_agent",
+    }
 )
 _COLOURS = {
     "TRACE": "\x1b[2m",

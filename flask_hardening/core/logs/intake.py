@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from loguru import logger as loguru_logger
@@ -19,7 +20,25 @@ if TYPE_CHECKING:
     from flask_hardening.core.logs.pipeline import Pipeline
 
 RESERVED = frozenset(
-    ["timestamp", "level", "message", "event", "logger", "service", "environment", "correlation_id", "request_id", "trace_id", "span_id", "task_id", "task", "exception_type", "exception_message", "exception_stack", "caller"]
+    {
+        "timestamp",
+        "level",
+        "message",
+        "event",
+        "logger",
+        "service",
+        "environment",
+        "correlation_id",
+        "request_id",
+        "trace_id",
+        "span_id",
+        "task_id",
+        "task",
+        "caller",
+        "exception_type",
+        "exception_message",
+        "exception_stack",
+    }
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _DEFAULT_SINK = 0
@@ -35,10 +54,8 @@ class LoguruIntake:
 
     def __init__(self, pipeline: Pipeline) -> None:
         self._pipeline = pipeline
-        try:
+        with suppress(ValueError):  # the app has removed it
             loguru_logger.remove(_DEFAULT_SINK)
-        except ValueError:
-            pass  # the app has removed it
         self._sink = loguru_logger.add(
             self._take,
             level=pipeline.lowest,
@@ -67,10 +84,8 @@ class LoguruIntake:
 
     def close(self) -> None:
         """Take our sink out; a line in another thread may have beaten us to it."""
-        try:
+        with suppress(ValueError):
             loguru_logger.remove(self._sink)
-        except ValueError:
-            return
 
 
 class StdlibIntake(logging.Handler):
@@ -91,7 +106,7 @@ class StdlibIntake(logging.Handler):
             self._levels[name] = logger.level
             logger.setLevel(LEVELS[level])
 
-    def handle(self, record: logging.LogRecord) -> bool:  # type: ignore[override]
+    def handle(self, record: logging.LogRecord) -> bool:
         """
         Write one record without the handler's lock.
 

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core import correlation
 from flask_hardening.core.logs.encoding import to_console, to_json
-from flask_hardening.core.logs.outputs import Stream
 from flask_hardening.core.logs.tracebacks import exception_fields
 from flask_hardening.core.settings import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from flask_hardening.core.logs.outputs import Output
+    from flask_hardening.core.logs.outputs import Output, Stream
 
     Tap = Callable[[dict[str, Any]], None]
 

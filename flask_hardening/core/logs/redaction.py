@@ -7,6 +7,7 @@ import enum
 import functools
 import re
 from collections.abc import Mapping
+from itertools import islice
 from typing import Any
 
 MASK = "***"
@@ -46,7 +47,7 @@ def clean(value: object, depth: int = _DEPTH) -> Any:  # noqa: ANN401
     """
     kind = type(value)
     if kind is str:
-        return value if len(value) <= _LENGTH else _cut(value)  # type: ignore[arg-type, return-value]
+        return value if len(value) <= _LENGTH else _cut(value)  # type: ignore[arg-type]
     if value is None or kind is bool or kind is float:
         return value
     if kind is int:
@@ -71,7 +72,7 @@ def _clean_container(value: object, depth: int) -> Any:  # noqa: ANN401
     if isinstance(value, Mapping):
         return _clean_mapping(value, depth)
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [clean(item, depth - 1) for item, _ in zip(value, range(_WIDTH))]
+        items = [clean(item, depth - 1) for item in islice(value, _WIDTH)]
         if len(value) > _WIDTH:
             items.append(f"<{len(value) - _WIDTH} more>")
         return items
@@ -85,7 +86,7 @@ def _clean_container(value: object, depth: int) -> Any:  # noqa: ANN401
 
 def _clean_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     copy: dict[str, Any] = {}
-    for (key, item), _ in zip(value.items(), range(_WIDTH)):
+    for key, item in islice(value.items(), _WIDTH):
         name = key if type(key) is str else _text(key)
         secret = is_secret(name) and item is not None
         copy[name] = MASK if secret else clean(item, depth - 1)
