@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_hardening.core import logs, settings
 from flask_hardening.lifecycle import EXTENSION, state_of
+
+if TYPE_CHECKING:
+    from flask_hardening.lifecycle import State
+
+_HEADINGS = ("SETTING", "VALUE", "FROM")
+_WIDEST = 30
 
 
 @click.group("hardening")
@@ -15,17 +24,48 @@ def cli() -> None:
 
 
 @cli.command("config")
+@click.option("--changed", is_flag=True, help="Leave out what stands at its default.")
 @with_appcontext
-def show_config() -> None:
-    """Print every setting, its value, and where it came from."""
+def show_config(*, changed: bool) -> None:
+    """
+    Print every setting, its value, and where it came from.
+
+    What is left open by default is shown as it came out: `HARDENING_LOGS_LEVEL` as 'INFO'
+    in production.
+    """
     if EXTENSION not in current_app.extensions:
         raise click.ClickException(
             "This app is not hardened: call Hardening(app) in its factory."
         )
+    state = state_of(current_app)
+    came_out = _came_out(state)
     rows = [
-        (setting.key, setting.shown(), setting.source)
-        for setting in state_of(current_app).configuration.settings()
+        (setting.key, came_out.get(setting.key, setting.shown()), setting.source)
+        for setting in state.configuration.settings()
+        if not changed or setting.source != "default"
     ]
-    widths = [max(len(row[column]) for row in rows) for column in (0, 1)]
-    for key, value, source in rows:
-        click.echo(f"{key:<{widths[0]}}  {value:<{widths[1]}}  {source}")
+    for line in _columns([_HEADINGS, *rows]):
+        click.echo(line)
+
+
+def _came_out(state: State) -> dict[str, str]:
+    """Return the values of the settings whose default depends on the app."""
+    configuration = state.configuration
+    plan = logs.Plan.of(configuration.section(settings.Logs), development=state.development)
+    timing = configuration.section(settings.Timings).server_timing
+    return {
+        "HARDENING_SERVICE": repr(state.origin.fields["service"]),
+        "HARDENING_ENVIRONMENT": repr(state.origin.fields["environment"]),
+        "HARDENING_LOGS_LEVEL": repr(plan.level),
+        "HARDENING_LOGS_FORMAT": repr(plan.format),
+        "HARDENING_TIMINGS_SERVER_TIMING": repr(
+            state.development if timing is None else timing
+        ),
+    }
+
+
+def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
+    """Return the rows aligned; one long value doesn't push the others to the right."""
+    key = max(len(row[0]) for row in rows)
+    value = min(_WIDEST, max(len(row[1]) for row in rows))
+    return [f"{row[0]:<{key}}  {row[1]:<{value}}  {row[2]}" for row in rows]
