@@ -21,13 +21,13 @@ class AllowList:
 
     Args:
         patterns: `auth.internal`, `*.example.com` (its subdomains, not itself),
-            `localhost:8000` (that port only), `*`.
+            `localhost:8000` and `*.example.com:8000` (that port only), `*`.
     """
 
     __slots__ = ("_all", "_exact", "_suffixes")
 
     def __init__(self, patterns: tuple[str, ...] = ()) -> None:
-        lowered = [pattern.lower() for pattern in patterns]
+        lowered = [pattern.lower().rstrip(".") for pattern in patterns]
         self._all = "*" in lowered
         self._suffixes = tuple(p[1:] for p in lowered if p.startswith("*."))
         self._exact = frozenset(p for p in lowered if not p.startswith("*"))
@@ -38,6 +38,8 @@ class AllowList:
             return True
         if not self._exact and not self._suffixes:
             return False
+        if "\\" in url:  # clients disagree on whether it ends the host's name
+            return False
         try:
             parts = urlsplit(url)
             host = (parts.hostname or "").rstrip(".")
@@ -47,12 +49,8 @@ class AllowList:
         if not host:
             return False
         literal = f"[{host}]" if ":" in host else host
-        return (
-            literal in self._exact
-            or host in self._exact
-            or f"{literal}:{port}" in self._exact
-            or host.endswith(self._suffixes or ("\0",))
-        )
+        names = (host, literal, f"{literal}:{port}")
+        return any(n in self._exact or n.endswith(self._suffixes) for n in names)
 
 
 NOBODY = AllowList()

@@ -64,7 +64,8 @@ def _not_negative_each(value: dict[str, float]) -> str | None:
 
 def _host_patterns(value: tuple[str, ...]) -> str | None:
     for pattern in value:
-        if not pattern or "/" in pattern or pattern != pattern.strip():
+        name = pattern if pattern == "*" else pattern.removeprefix("*.")
+        if not name or (name != "*" and set(name) & set("*/@\\ \t\r\n")):
             return (
                 f"has {pattern!r}; each entry is a host name such as 'auth.internal', "
                 "'*.example.com', 'localhost:8000' or '*', without scheme and path"
