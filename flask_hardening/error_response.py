@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import orjson
 from werkzeug.datastructures import MIMEAccept
@@ -25,6 +26,7 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 HTML = "text/html"
 _SERVER_ERROR = 500
+_URI = "/:@!$&'()*+,;=~"  # what a path may hold as it is (RFC 3986)
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -136,7 +138,7 @@ def _problem(record: Record, verdict: Verdict, stack: str | None) -> dict[str, A
         "title": reason(verdict.status),
         "status": verdict.status,
         "detail": _sentence(verdict.message),
-        "instance": record.path,
+        "instance": quote(record.path, safe=_URI),
         "code": verdict.code,
         "category": verdict.category.value,
         "correlationId": record.unit.correlation_id,

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response as BaseResponse
 
     from flask_hardening.core.settings import Errors
-    from flask_hardening.lifecycle import Answer
+    from flask_hardening.lifecycle import Answer, State
 
     Handler = Callable[[Any], Any]
 
@@ -69,7 +69,7 @@ def init_app(app: Flask, config: Errors) -> None:
     _register(app, AppError, handle)
     for cls in _loaded_validation_errors():
         _register(app, cls, handle)
-    state.begins.append(_late_registration(app, handle))
+    state.begins.append(_late_registration(app, state, handle))
     got_request_exception.connect(_log_unexpected, sender=app, weak=False)
     if type(app).log_exception is Flask.log_exception:
         # its line would be a second one for the same exception
@@ -93,15 +93,14 @@ def _loaded_validation_errors() -> list[type[Exception]]:
     return found
 
 
-def _late_registration(app: Flask, handle: Handler) -> Callable[[Record], None]:
+def _late_registration(
+    app: Flask, state: State, handle: Handler
+) -> Callable[[Record], None]:
     """Return an observer that registers, before the first request, what came after us."""
-    done = False
 
     def register(_: Record) -> None:
-        nonlocal done
-        if done:
-            return
-        done = True
+        # a new list: another thread may be walking through the old one
+        state.begins = [begin for begin in state.begins if begin is not register]
         for cls in _loaded_validation_errors():
             _register(app, cls, handle)
 
@@ -165,9 +164,9 @@ def _log_unexpected(app: Flask, exception: Exception, **_: Any) -> None:  # noqa
 
 
 def _log(record: Record, error: Exception, verdict: Verdict) -> None:
-    if record.logged:
+    if record.logged is error:
         return
-    record.logged = True
+    record.logged = error
     fields = {
         "method": record.environ.get("REQUEST_METHOD"),
         "route": record.route,

@@ -47,7 +47,7 @@ class Record:
         sent: Bytes of the body that the server has taken.
         verdict: What its error means to the client, if it had one.
         error: The exception behind it, if there was one.
-        logged: The exception has had its line.
+        logged: The exception that has had its line.
         aborted: Why it ended before its last byte: `client_disconnected`,
             `worker_exit`, `stream_error`; None if it didn't.
         duration: Milliseconds from the first byte to the last.
@@ -79,7 +79,7 @@ class Record:
         self.sent = 0
         self.verdict: Verdict | None = None
         self.error: BaseException | None = None
-        self.logged = False
+        self.logged: BaseException | None = None
         self.aborted: str | None = None
         self.duration: float | None = None
         self._started = perf_counter_ns()
@@ -123,7 +123,8 @@ class State:
         origin: Who it is, for log lines and outgoing calls.
         development: Whether clients may see stack traces.
         identify: Makes the unit of work of a request.
-        heads: Give each response's headers; later ones replace the app's own.
+        heads: Give each response's headers, in place of the app's own of those names.
+        head_names: Those names, in lower case.
         begins: Observers of a request's first byte.
         ends: Observers of its last byte.
         answer_crash: Answers for an app whose own error handling failed.
@@ -141,9 +142,15 @@ class State:
         self.development = development
         self.identify: Callable[[WSGIEnvironment], correlation.Unit] = _anonymous
         self.heads: list[Head] = []
+        self.head_names: set[str] = {"content-length"}
         self.begins: list[Observer] = []
         self.ends: list[Observer] = []
         self.answer_crash: Callable[[Record, Exception], Answer | None] = _no_answer
+
+    def add_head(self, names: Iterable[str], head: Head) -> None:
+        """Let *head* give the headers of these names."""
+        self.heads.append(head)
+        self.head_names.update(name.lower() for name in names)
 
 
 def state_of(app: Flask) -> State:
@@ -203,7 +210,10 @@ class Lifecycle:
         token = correlation.bind(record.unit)
         try:
             for begin in self._state.begins:
-                shielded("request", "begin", begin, record)
+                try:
+                    begin(record)
+                except Exception as error:  # noqa: BLE001 - see core.shield
+                    drop("request", "begin", type(error).__name__)
             start = self._start(record, start_response)
             return self._body(record, self._run(record, environ, start))
         except Exception as error:
@@ -238,21 +248,15 @@ class Lifecycle:
             return [body]
 
     def _start(self, record: Record, start_response: StartResponse) -> StartResponse:
-        heads = self._state.heads
+        state = self._state
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:  # noqa: ANN401
             record.status = int(status[:3])
             record.note_route()
             try:
-                ours = [pair for head in heads for pair in head(record)]
-                names = {name.lower() for name, _ in ours}
-                headers = [pair for pair in headers if pair[0].lower() not in names]
-                headers += ours
+                headers = _merged(state, record, headers)
             except Exception as error:  # noqa: BLE001 - see core.shield
                 drop("header", "response", type(error).__name__)
-            for name, value in headers:
-                if name == "Content-Length" and value.isdecimal():
-                    record.declared = int(value)
             if exc_info is not None:
                 return start_response(status, headers, exc_info)
             return start_response(status, headers)
@@ -303,7 +307,26 @@ class Lifecycle:
             return
         record.duration = record.elapsed
         for observe in self._state.ends:
-            shielded("request", "end", observe, record)
+            try:
+                observe(record)
+            except Exception as error:  # noqa: BLE001 - see core.shield
+                drop("request", "end", type(error).__name__)
+
+
+def _merged(state: State, record: Record, headers: Headers) -> Headers:
+    """Return the app's headers with ours in place, and note how long the body will be."""
+    names = state.head_names
+    merged: Headers = []
+    for pair in headers:
+        name = pair[0].lower()
+        if name in names:
+            if name != "content-length":
+                continue
+            record.declared = int(pair[1]) if pair[1].isdecimal() else None
+        merged.append(pair)
+    for head in state.heads:
+        merged += head(record)
+    return merged
 
 
 class _Body:

@@ -43,12 +43,16 @@ def init_app(app: Flask, config: Logs) -> None:
     address = _client_address(config)
     state = state_of(app)
     plan = logs.Plan.of(config, development=state.development)
-    logs.set_up(plan, state.origin.fields, owner=f"app {app.name!r}")
-    app.logger.removeHandler(default_handler)  # its lines come to us through the root
+    active = logs.set_up(plan, state.origin.fields, owner=f"app {app.name!r}")
+    if plan.stdlib:
+        app.logger.removeHandler(default_handler)  # its lines come to us through the root
     app.logger.setLevel(LEVELS[plan.level])
     skip = _matcher(config.skip_paths)
-    state.begins.append(_started)
-    state.ends.append(functools.partial(_finished, skip=skip, address=address))
+    if active.pipeline.enabled(LEVELS["DEBUG"], __name__):
+        state.begins.append(_started)
+    state.ends.append(
+        functools.partial(_finished, emit=active.emit, skip=skip, address=address)
+    )
 
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
@@ -58,8 +62,6 @@ def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
 
 
 def _started(record: Record) -> None:
-    if not logs.enabled("DEBUG", __name__):
-        return
     method = record.environ.get("REQUEST_METHOD", "")
     path = record.path[:_PATH]
     fields = {"method": method, "path": path}
@@ -69,6 +71,7 @@ def _started(record: Record) -> None:
 def _finished(
     record: Record,
     *,
+    emit: Callable[..., None],
     skip: Callable[[str], object],
     address: Callable[[str], str | None],
 ) -> None:
@@ -101,7 +104,7 @@ def _finished(
     message = f"{method} {fields['path']} {status or record.aborted}"
     # an exception that no error handling has seen is told here, or nowhere
     untold = None if record.logged or verdict else record.error
-    logs.emit(level, event, message, __name__, fields, untold)
+    emit(level, event, message, __name__, fields, untold)
 
 
 def _level(status: int | None) -> str:

@@ -75,6 +75,13 @@ _CATEGORY_OF = {
     504: Category.TIMEOUT,
 }
 SERVER_ERROR = 500
+# RFC 9110; before 3.13 Python had older ones, and codes must not change with it
+_PHRASES = {
+    413: "Content Too Large",
+    414: "URI Too Long",
+    416: "Range Not Satisfiable",
+    422: "Unprocessable Content",
+}
 
 
 def category_of(status: int) -> Category:
@@ -92,7 +99,7 @@ def snake_case(name: str) -> str:
 def reason(status: int) -> str:
     """Return the standard phrase of an HTTP status, `Error` for unknown ones."""
     try:
-        return HTTPStatus(status).phrase
+        return _PHRASES.get(status) or HTTPStatus(status).phrase
     except ValueError:
         return "Error"
 

@@ -94,6 +94,7 @@ _KNOWN: dict[str, Verdict] = {
     "redis.exceptions.RedisError": _CACHE_FAILED,
     "kombu.exceptions.OperationalError": _QUEUE_DOWN,
     "requests.exceptions.Timeout": _SERVICE_SLOW,
+    "requests.exceptions.ConnectTimeout": _SERVICE_SLOW,  # a ConnectionError first
     "requests.exceptions.ConnectionError": _SERVICE_DOWN,
     "requests.exceptions.HTTPError": _SERVICE_FAILED,
     "requests.exceptions.JSONDecodeError": _SERVICE_FAILED,

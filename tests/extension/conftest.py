@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def make_app():
+def make_app(_fresh_process):  # pytest-flask asks for `app` before our own fixtures run
     """Make a hardened app; `LOGS_LEVEL="DEBUG"` stands for `HARDENING_LOGS_LEVEL`."""
 
     def make(
