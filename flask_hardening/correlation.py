@@ -55,7 +55,7 @@ def init_app(app: Flask, config: Correlation) -> None:
         return (header, unit.correlation_id), (request_header, unit.request_id or "")
 
     state.identify = identify
-    state.heads.append(head)
+    state.add_head((header, request_header), head)
     if config.inbound == "require":
         app.before_request(lambda: _refuse(header))
 

@@ -32,7 +32,7 @@ def init_app(app: Flask, config: Timings) -> None:
     def end(record: Record) -> None:
         _log_if_slow(record, config)
 
-    state.heads.append(head)
+    state.add_head(("X-Response-Time", "Server-Timing"), head)
     state.ends.append(end)
 
 

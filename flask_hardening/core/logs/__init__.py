@@ -87,6 +87,21 @@ class Logs:
         if self._stdlib:
             self._stdlib.set_levels(plan.levels)
 
+    def emit(
+        self,
+        level: str,
+        event: str,
+        message: str,
+        logger: str,
+        fields: Mapping[str, Any],
+        error: BaseException | None = None,
+    ) -> None:
+        """Write an event of ours; may raise, unlike the function of the same name."""
+        if self.via_loguru:
+            _emit_via_loguru(level, event, message, logger, fields, error)
+        elif self.pipeline.enabled(LEVELS[level], logger):
+            self.pipeline.emit(level, event, message, logger, fields, error)
+
     def close(self) -> None:
         """Leave loguru and `logging` as they were found."""
         if self._stdlib:
@@ -150,10 +165,8 @@ def _emit(
     error: BaseException | None,
 ) -> None:
     logs = active()
-    if logs is None or logs.via_loguru:
-        _emit_via_loguru(level, event, message, logger, fields, error)
-    elif logs.pipeline.enabled(LEVELS[level], logger):
-        logs.pipeline.emit(level, event, message, logger, fields, error)
+    write = logs.emit if logs else _emit_via_loguru
+    write(level, event, message, logger, fields, error)
 
 
 def _emit_via_loguru(
