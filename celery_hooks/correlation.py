@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from celery import signals
 from flask_hardening.core import correlation
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from contextvars import Token
 
     from celery import Task
@@ -119,6 +121,19 @@ def header(request: Any, name: str) -> Any:  # noqa: ANN401
     if isinstance(headers, dict) and name in headers:
         return headers[name]
     return getattr(request, name, None)
+
+
+@contextmanager
+def bound(unit: correlation.Unit) -> Iterator[None]:
+    """Run a block under the ids of *unit*."""
+    if correlation.current() is unit:
+        yield
+        return
+    token = correlation.bind(unit)
+    try:
+        yield
+    finally:
+        correlation.reset(token)
 
 
 def _timestamp(eta: object) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from celery_hooks import correlation, logs, publishing, worker
+from celery_hooks import correlation, logs, losses, publishing, worker
 from flask_hardening.core import settings
 from flask_hardening.core.config import Configuration
 from flask_hardening.core.correlation import AllowList, Origin
@@ -89,6 +89,7 @@ def install(app: Celery, config: Mapping[str, Any] | None = None) -> None:
     publishing.install(new)
     worker.install(new)
     logs.install(new)
+    losses.install(new)
     _installed[id(app)] = new
 
 

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
 
 from celery_hooks import errors
-from celery_hooks.correlation import ID_HEADER, run_of, unit_of
+from celery_hooks.correlation import ID_HEADER, bound, run_of, unit_of
 from flask_hardening.core import correlation, logs, settings
 from flask_hardening.core.logs.redaction import clean, clean_fields
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from celery import Task
 
     from celery_hooks.hooks import Installation
@@ -172,7 +169,7 @@ class _TaskLines:
         unit = correlation.Unit(
             found or correlation.new_id(), None, self._origin, task_id=task_id, task=task
         )
-        with _bound(unit):
+        with bound(unit):
             logs.emit(
                 "ERROR",
                 "task.rejected",
@@ -198,7 +195,7 @@ class _TaskLines:
             "queue_wait_ms": _rounded(run.queue_wait) if run else None,
             **more,
         }
-        with _bound(unit):
+        with bound(unit):
             logs.emit(level, event, f"{task.name} {event[5:]}", __name__, fields)
 
     def _shown(self, args: Any, kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -206,18 +203,6 @@ class _TaskLines:
             return {}
         named = clean_fields(kwargs) if isinstance(kwargs, dict) else clean(kwargs)
         return {"args": clean(args), "kwargs": named}
-
-
-@contextmanager
-def _bound(unit: correlation.Unit) -> Iterator[None]:
-    if correlation.current() is unit:
-        yield
-        return
-    token = correlation.bind(unit)
-    try:
-        yield
-    finally:
-        correlation.reset(token)
 
 
 def _since(started: float) -> float:
