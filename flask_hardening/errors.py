@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, got_request_exception, request
@@ -101,8 +102,10 @@ def _late_registration(
     def register(_: Record) -> None:
         # a new list: another thread may be walking through the old one
         state.begins = [begin for begin in state.begins if begin is not register]
-        for cls in _loaded_validation_errors():
-            _register(app, cls, handle)
+        # Flask takes no handler after its first request; one that came past us was first
+        with suppress(AssertionError):
+            for cls in _loaded_validation_errors():
+                _register(app, cls, handle)
 
     return register
 
@@ -160,7 +163,11 @@ def _judge(error: Exception) -> tuple[Verdict, Exception]:
 def _log_unexpected(app: Flask, exception: Exception, **_: Any) -> None:  # noqa: ARG001, ANN401
     record = _record()
     record.error = exception
-    _log(record, exception, classify(exception) or INTERNAL)
+    verdict = classify(exception) or INTERNAL
+    # a validation library that came too late to be registered: its text quotes the input,
+    # and the request's line tells the rest
+    if verdict.category is not Category.VALIDATION:
+        _log(record, exception, verdict)
 
 
 def _log(record: Record, error: Exception, verdict: Verdict) -> None:
