@@ -13,6 +13,7 @@ from typing import Any
 MASK = "***"
 _DEPTH = 8
 _WIDTH = 100
+_ITEMS = 5000  # in all: a list that holds itself a hundred times has 100 ** 8
 _LENGTH = 8192
 _INT_BITS = 63
 
@@ -39,12 +40,16 @@ def is_secret(key: str) -> bool:
     return _SECRET.search(words) is not None
 
 
-def clean(value: object, depth: int = _DEPTH) -> Any:  # noqa: ANN401
+def clean(value: object) -> Any:  # noqa: ANN401
     """
     Return a copy of *value* that JSON can hold, bounded and with secrets masked.
 
     It never raises and never changes *value*.
     """
+    return _clean(value, _DEPTH, [_ITEMS])
+
+
+def _clean(value: object, depth: int, left: list[int]) -> Any:  # noqa: ANN401
     kind = type(value)
     if kind is str:
         return value if len(value) <= _LENGTH else _cut(value)  # type: ignore[arg-type]
@@ -53,43 +58,53 @@ def clean(value: object, depth: int = _DEPTH) -> Any:  # noqa: ANN401
     if kind is int:
         return value if value.bit_length() <= _INT_BITS else _text(value)  # type: ignore[attr-defined]
     try:
-        return _clean_container(value, depth)
+        return _clean_container(value, depth, left)
     except Exception:  # noqa: BLE001 - a hostile object must not cost the log line
         return f"<{kind.__name__}>"
 
 
 def clean_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return named values as `clean` would, those under secret names masked."""
+    left = [_ITEMS]
     return {
-        key: MASK if is_secret(key) and value is not None else clean(value)
+        (name := _name(key)): MASK
+        if is_secret(name) and value is not None
+        else _clean(value, _DEPTH, left)
         for key, value in fields.items()
     }
 
 
-def _clean_container(value: object, depth: int) -> Any:  # noqa: ANN401
-    if depth <= 0:
+def _name(key: object) -> str:
+    return key if type(key) is str else _text(key)
+
+
+def _clean_container(value: object, depth: int, left: list[int]) -> Any:  # noqa: ANN401
+    if depth <= 0 or left[0] <= 0:
         return f"<{type(value).__name__}>"
     if isinstance(value, Mapping):
-        return _clean_mapping(value, depth)
+        return _clean_mapping(value, depth, left)
     if isinstance(value, (list, tuple, set, frozenset)):
-        items = [clean(item, depth - 1) for item in islice(value, _WIDTH)]
+        left[0] -= min(len(value), _WIDTH)
+        items = [_clean(item, depth - 1, left) for item in islice(value, _WIDTH)]
         if len(value) > _WIDTH:
             items.append(f"<{len(value) - _WIDTH} more>")
         return items
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         named = {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
-        return _clean_mapping(named, depth)
-    if isinstance(value, enum.Enum):
-        return clean(value.value, depth - 1)
+        return _clean_mapping(named, depth, left)
+    if isinstance(value, (enum.Enum, int)):  # a subclass of int is a number all the same
+        plain = value.value if isinstance(value, enum.Enum) else int(value)
+        return _clean(plain, depth - 1, left)
     return _cut(_text(value))
 
 
-def _clean_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+def _clean_mapping(value: Mapping[Any, Any], depth: int, left: list[int]) -> dict[str, Any]:
     copy: dict[str, Any] = {}
+    left[0] -= min(len(value), _WIDTH)
     for key, item in islice(value.items(), _WIDTH):
-        name = key if type(key) is str else _text(key)
+        name = _name(key)
         secret = is_secret(name) and item is not None
-        copy[name] = MASK if secret else clean(item, depth - 1)
+        copy[name] = MASK if secret else _clean(item, depth - 1, left)
     if len(value) > _WIDTH:
         copy["…"] = f"<{len(value) - _WIDTH} more>"
     return copy
@@ -98,7 +113,7 @@ def _clean_mapping(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 def _text(value: object) -> str:
     if isinstance(value, (bytes, bytearray)):
         return bytes(value[:_LENGTH]).decode("utf-8", "backslashreplace")
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int) and value.bit_length() > _INT_BITS:
         return hex(value) if value.bit_length() <= _LENGTH else "<huge int>"
     return str(value)
 
