@@ -76,8 +76,9 @@ def read_lines(capfd):
     """Return the lines written to stdout since the last call, each parsed."""
 
     def read(event: str | None = None) -> list[dict]:
-        out = capfd.readouterr().out
-        lines = [json.loads(line, parse_constant=_refuse) for line in out.splitlines()]
+        *out, rest = capfd.readouterr().out.split("\n")
+        assert rest == ""
+        lines = [json.loads(line, parse_constant=_refuse) for line in out]
         return [line for line in lines if event is None or line.get("event") == event]
 
     return read

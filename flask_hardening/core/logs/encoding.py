@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from textwrap import indent
 from typing import Any
 
 import orjson
@@ -42,6 +43,7 @@ _COLOURS = {
     "ERROR": "\x1b[31m",
     "CRITICAL": "\x1b[1;31m",
 }
+_SET_IN = "  "
 _RESET, _DIM = "\x1b[0m", "\x1b[2m"
 _CONTROL = {code: f"\\x{code:02x}" for code in (*range(32), *range(127, 160))}
 _CONTROL |= {0x0A: "\\n", 0x0D: "\\r", 0x09: "\\t", 0x2028: "\\u2028", 0x2029: "\\u2029"}
@@ -88,7 +90,7 @@ def to_console(line: dict[str, Any], *, colour: bool) -> bytes:
     Return a record as a person reads it: time, level, logger, message, fields, id.
 
     Control characters from outside are shown as escapes, so no text can forge a line; only
-    a traceback spans several.
+    a traceback spans several, each set in.
     """
     stamp = line["timestamp"]
     time = (
@@ -108,7 +110,7 @@ def to_console(line: dict[str, Any], *, colour: bool) -> bytes:
     )
     stack = line.get("exception_stack")
     if stack:
-        text += str(stack).translate(_STACK_CONTROL).rstrip("\n") + "\n"
+        text += indent(str(stack).translate(_STACK_CONTROL).rstrip("\n"), _SET_IN) + "\n"
     return text.encode("utf-8", "backslashreplace")
 
 
