@@ -67,7 +67,9 @@ def _guarded(
 
 def _run(crew: Crew, folder: Path, options: argparse.Namespace, verdict: Verdict) -> None:
     if options.port and not is_free(options.port):
-        raise StartError(f"Port {options.port} is taken: choose another with --port.")
+        raise StartError(
+            f"Port {options.port} is taken or not allowed: choose another with --port."
+        )
     screen.say("An invoicing system: three services and a worker, hardened", "bold")
     screen.say()
     screen.say(f"  Starting it in {folder}", "dim")
@@ -84,6 +86,12 @@ def _run(crew: Crew, folder: Path, options: argparse.Namespace, verdict: Verdict
     book.wait_for(lambda: checks.settled(book, traffic), _LOGS_SECONDS)
 
     screen.heading("One request, followed through all processes by its id")
+    screen.paragraph(
+        "The API asked the auth service who it is, asked the business service whose business "
+        "it is, stored the invoice and left the rest to the worker. There the mail gateway "
+        "refused the first attempt, the second one got through, and the customer was charged."
+    )
+    screen.say()
     story.timeline(traffic.followed, book.of(traffic.followed.correlation_id))
     screen.heading("An exception that nobody expected")
     story.failure(traffic.unexpected, book)
@@ -118,7 +126,8 @@ def _serve(system: System, traffic: Traffic) -> None:
     screen.say(f"  Logs   {system.logs}/{{{','.join(PROCESSES)}}}.log")
     screen.say()
     screen.say("  Try:")
-    screen.say(f"    curl -i {api}/invoices/1", "cyan")
+    number = traffic.followed.body["id"]
+    screen.say(f"    curl -i {api}/invoices/{number}", "cyan")
     screen.say(
         f"    curl -i -H @{token} -H 'X-Correlation-ID: my-own-id' {api}/invoices", "cyan"
     )
@@ -145,7 +154,10 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--dir", help="where logs and data go, and stay (default: temporary)"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.port not in range(65536):
+        parser.error(f"{options.port} is no port")
+    return options
 
 
 if __name__ == "__main__":

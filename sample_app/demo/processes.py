@@ -14,7 +14,7 @@ from random import SystemRandom
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
     from pathlib import Path
     from types import FrameType
 
@@ -62,7 +62,9 @@ class Crew:
 
     def __enter__(self) -> Self:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, self._on_signal)
+            # under nohup a closed terminal is to change nothing
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -126,17 +128,18 @@ class Crew:
                 raise StartError(_obituary(child, f"has ended with status {code}"))
 
     def stop(self) -> None:
-        """Stop all processes, the last one first; kill what takes too long."""
+        """Stop all processes, kill those that take too long."""
         self._stopping = True
-        for child in reversed(self.children):
-            with suppress(ProcessLookupError):
+        first, others = self.children[:1], self.children[1:]
+        for wave in (others, first):  # a worker needs the broker to say good-bye
+            for child in wave:
                 child.process.terminate()
-            # the broker goes last: a worker needs it to say good-bye
-            self._await_end(child)
+            deadline = time.monotonic() + _STOP_SECONDS
+            for child in wave:
+                self._await_end(child, deadline)
         self.children.clear()
 
-    def _await_end(self, child: Child) -> None:
-        deadline = time.monotonic() + _STOP_SECONDS
+    def _await_end(self, child: Child, deadline: float) -> None:
         while child.process.poll() is None:
             if self._hurry or time.monotonic() > deadline:
                 with suppress(ProcessLookupError):
@@ -171,16 +174,19 @@ def _plain(raw: str) -> list[str]:
         return [raw]
 
 
-def free_port() -> int:
+def free_port(besides: Container[int] = ()) -> int:
     """
     Return a free port below those that outgoing connections get.
 
     One of theirs could be taken between here and the process that is to listen on it.
+
+    Args:
+        besides: Ports that are spoken for.
     """
     dice = SystemRandom()
     while True:
         port = dice.randrange(20000, 32000)
-        if is_free(port):
+        if port not in besides and is_free(port):
             return port
 
 

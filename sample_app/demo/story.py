@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from sample_app.demo.traffic import Call
 
 _COLOURS = {"WARNING": "yellow", "ERROR": "red", "CRITICAL": "red"}
-_STACK = 4
 
 
 def timeline(call: Call, lines: list[Line]) -> None:
@@ -53,5 +52,11 @@ def failure(call: Call, book: Logbook) -> None:
         if line.get("event") == "request.failed":
             screen.say(f"    {line['exception_type']}: {line['exception_message']}", "red")
             stack = str(line["exception_stack"]).rstrip().splitlines()
-            for row in stack[-_STACK - 1 : -1]:
+            for row in stack[_last_frame(stack) : -1]:
                 screen.say(f"    {screen.cut(row, screen.WIDTH - 4).rstrip()}", "dim")
+
+
+def _last_frame(stack: list[str]) -> int:
+    """Return where the part of a stack begins that says where it happened."""
+    frames = [n for n, row in enumerate(stack) if row.lstrip().startswith("File ")]
+    return frames[-1] if frames else 0

@@ -50,7 +50,10 @@ class System:
         self.logs.mkdir(exist_ok=True)
         self.http = requests.Session()
         self.http.trust_env = False
-        ports = {"auth": free_port(), "business": free_port(), "api": port or free_port()}
+        ports = {"api": port or free_port()}
+        for name in ("auth", "business", "broker"):
+            ports[name] = free_port(ports.values())
+        self._broker_port = ports.pop("broker")
         self.urls = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
         self._run = secrets.token_hex(4)
 
@@ -82,7 +85,7 @@ class System:
         self._line("worker", "sends invoices, settles payments", "Celery, 2 processes")
 
     def _start_broker(self) -> str:
-        port = free_port()
+        port = self._broker_port
         url = f"redis://127.0.0.1:{port}/0"
         command = [str(_valkey()), "--bind", "127.0.0.1", "--port", str(port)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.folder)]

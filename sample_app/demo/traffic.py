@@ -81,7 +81,7 @@ class Traffic:
 
         _group("Requests that are wrong")
         empty = {"business_id": business, "amount_cents": -1}
-        self.call("fields wrong or missing", 422, "POST", "/invoices", json=empty)
+        self.call("fields are wrong", 422, "POST", "/invoices", json=empty)
         self.call("not JSON", 400, "POST", "/invoices", data="{", json_type=True)
         self.call("no such invoice", 404, "GET", "/invoices/999999999")
         self.call("no token", 401, "GET", "/invoices", token="")
@@ -160,6 +160,6 @@ def _show(call: Call, why: str) -> None:
     good = call.status == call.expected
     note = why if good else f"{call.expected} was expected"
     screen.say(
-        f"  {screen.mark(good)} {screen.status(call.status)}  {screen.cut(call.text, 26)}"
+        f"  {screen.mark(good)} {screen.status(call.status)}  {screen.cut(call.text, 25)}"
         f"{screen.milliseconds(call.milliseconds)}  {call.correlation_id:<32}  {note}"
     )
