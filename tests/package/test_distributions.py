@@ -115,12 +115,18 @@ def test_the_type_markers_are_installed(installed):
         assert (packages / package / "py.typed").is_file()
 
 
-def test_the_celery_extra_brings_what_the_hooks_import(distributions, tmp_path):
-    """`pip install flask-hardening[celery]` is enough for `import celery_hooks`."""
+@pytest.mark.parametrize(
+    ("extras", "code"),
+    [
+        ("celery", "import celery, celery_hooks; celery_hooks.install(celery.Celery('x'))"),
+        ("celery,redis", "import kombu; kombu.Connection('redis://localhost').transport"),
+    ],
+)
+def test_an_extra_brings_what_it_is_for(distributions, tmp_path, extras, code):
+    """`pip install flask-hardening[...]` is enough for the hooks, and for a Redis broker."""
     uv = (sys.executable, "-m", "uv")
     run(*uv, "venv", "--quiet", "--python", sys.executable, tmp_path / "venv", cwd=tmp_path)
     python = tmp_path / "venv" / "bin" / "python"
-    requirement = f"flask-hardening[celery] @ {distributions['wheel'].as_uri()}"
+    requirement = f"flask-hardening[{extras}] @ {distributions['wheel'].as_uri()}"
     run(*uv, "pip", "install", "--quiet", "--python", python, requirement, cwd=tmp_path)
-    code = "import celery, celery_hooks; celery_hooks.install(celery.Celery('x'))"
     run(python, "-W", "error", "-c", code, cwd=tmp_path)
