@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import difflib
 import functools
@@ -67,7 +68,7 @@ class Configuration:
             for key, value in config.items()
             if isinstance(key, str) and key.startswith(PREFIX)
         }
-        variables = environment(environ)
+        variables = environment(environ, values)
         self._sources = dict.fromkeys(values, "app.config") | {
             key: "FLASK_" + key for key in variables
         }
@@ -102,12 +103,13 @@ def key_of(section: str, field: str) -> str:
     return PREFIX + (section + "_" if section else "") + field.upper()
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, Any]:
+def environment(environ: Mapping[str, str], below: Mapping[str, Any]) -> dict[str, Any]:
     """
     Return the `HARDENING_*` settings of an environment.
 
     Values are read as Flask's `from_prefixed_env` reads them: JSON where it parses, else
-    the text itself; `__` in a name reaches into a dict.
+    the text itself; `__` in a name reaches into a dict, a copy of that in *below* where
+    there is one.
     """
     found: dict[str, Any] = {}
     for variable in sorted(environ):
@@ -118,6 +120,8 @@ def environment(environ: Mapping[str, str]) -> dict[str, Any]:
         except ValueError:
             value = environ[variable]
         key, *path = variable.removeprefix("FLASK_").split("__")
+        if path and key not in found and isinstance(below.get(key), dict):
+            found[key] = copy.deepcopy(below[key])
         _put(found, [key, *path], value)
     return found
 
@@ -143,7 +147,7 @@ def _known() -> dict[str, tuple[type, str]]:
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(values):
         if key not in _known():
-            near = difflib.get_close_matches(key, _known(), n=1, cutoff=0.0)
+            near = difflib.get_close_matches(key.upper(), _known(), n=1, cutoff=0.0)
             yield (
                 f"{key} is not a setting. The nearest one is {near[0]}: "
                 f"rename the key or remove it."

@@ -136,7 +136,7 @@ def _refuse(constant):
     raise AssertionError(constant)
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=60)
 @given(st.dictionaries(st.text(), JSON_LIKE))
 def test_to_json_is_always_one_line_of_json(fields):
     """Any record is one line of RFC 8259 JSON, and one of the console's."""
