@@ -192,6 +192,10 @@ def test_serves_until_ctrl_c(tmp_path):
         url = re.search(r"API +(http\S+)", screen)[1]
         answer = requests.get(url + "/invoices/1", timeout=10)
         assert answer.json()["correlationId"] == answer.headers["X-Correlation-ID"]
+        token = Path(re.search(r"-H @(\S+)", screen)[1])
+        assert token.stat().st_mode & 0o777 == 0o600
+        name, _, value = token.read_text().strip().partition(": ")
+        assert requests.get(url + "/invoices/1", headers={name: value}, timeout=10).ok
         # the broker, 2 + 2 + 3 of gunicorn, 3 of Celery
         assert len(processes_in(tmp_path)) == 11
         demo.send_signal(signal.SIGINT)
