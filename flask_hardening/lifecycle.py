@@ -253,10 +253,7 @@ class Lifecycle:
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:  # noqa: ANN401
             record.status = int(status[:3])
             record.note_route()
-            try:
-                headers = _merged(state, record, headers)
-            except Exception as error:  # noqa: BLE001 - see core.shield
-                drop("header", "response", type(error).__name__)
+            headers = _merged(state, record, headers)
             if exc_info is not None:
                 return start_response(status, headers, exc_info)
             return start_response(status, headers)
@@ -325,7 +322,10 @@ def _merged(state: State, record: Record, headers: Headers) -> Headers:
             record.declared = int(pair[1]) if pair[1].isdecimal() else None
         merged.append(pair)
     for head in state.heads:
-        merged += head(record)
+        try:
+            merged += head(record)
+        except Exception as error:  # noqa: BLE001 - see core.shield
+            drop("header", "response", type(error).__name__)
     return merged
 
 

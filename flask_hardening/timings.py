@@ -32,7 +32,8 @@ def init_app(app: Flask, config: Timings) -> None:
     def end(record: Record) -> None:
         _log_if_slow(record, config)
 
-    state.add_head(("X-Response-Time", "Server-Timing"), head)
+    names = ("X-Response-Time", "Server-Timing") if server_timing else ("X-Response-Time",)
+    state.add_head(names, head)
     state.ends.append(end)
 
 

@@ -50,7 +50,11 @@ WRONG = [
     ("HARDENING_LOGS_LEVELS", {"a": "LOUD"}, "has 'a': 'LOUD', which must be one of"),
     ("HARDENING_LOGS_LEVELS", {1: "INFO"}, "has the key 1, which must be text"),
     ("HARDENING_LOGS_OUTPUTS", "stdout", "must be a list"),
-    ("HARDENING_LOGS_OUTPUTS", ("printer",), "has the entry 'printer', which must be one of"),
+    (
+        "HARDENING_LOGS_OUTPUTS",
+        ("printer",),
+        "has the entry 'printer', which must be one of",
+    ),
     ("HARDENING_LOGS_HMAC_KEY", "short", "must have at least 16 characters"),
     ("HARDENING_LOGS_FILE", True, "must be text"),
     ("HARDENING_CORRELATION_INBOUND", "distrust", "must be one of 'trust'"),
@@ -59,7 +63,11 @@ WRONG = [
     ("HARDENING_CORRELATION_HEADER", "X-Id\r\nY: z", "must be a header name"),
     ("HARDENING_CORRELATION_HEADER", "X_Id", "must be a header name"),
     ("HARDENING_CORRELATION_PROPAGATE_TO", "host", "must be a list"),
-    ("HARDENING_CORRELATION_PROPAGATE_TO", ["http://host"], "has 'http://host'; each entry"),
+    (
+        "HARDENING_CORRELATION_PROPAGATE_TO",
+        ["http://host"],
+        "has 'http://host'; each entry",
+    ),
     ("HARDENING_CORRELATION_PROPAGATE_TO", ["a.*.b"], "has 'a.*.b'; each entry"),
     ("HARDENING_CORRELATION_PROPAGATE_TO", ["*a"], "has '*a'; each entry"),
     ("HARDENING_CORRELATION_PROPAGATE_TO", [" host"], "each entry is a host name"),
@@ -87,7 +95,9 @@ def test_a_wrong_value_fails_with_the_key_and_the_fix(key, value, wrong):
 
 def test_all_problems_are_told_at_once():
     """Whoever fixes a configuration sees everything that is wrong with it."""
-    text = _refused({"HARDENING_X": 1, "HARDENING_SERVICE": 1, "HARDENING_TIMINGS_SLOW": -1})
+    text = _refused(
+        {"HARDENING_X": 1, "HARDENING_SERVICE": 1, "HARDENING_TIMINGS_SLOW": -1}
+    )
     assert len(text.splitlines()) == 3
 
 

@@ -21,7 +21,7 @@ from flask_hardening.core.errors import (
 )
 
 
-class OutOfStock(AppError):
+class OutOfStockError(AppError):
     """
     The shelf is empty.
 
@@ -31,7 +31,7 @@ class OutOfStock(AppError):
     status, code, category = 409, "out_of_stock", Category.CONFLICT
 
 
-class PaymentDeclinedError(AppError):
+class PaymentDeclinedError(AppError):  # noqa: D101 - what it does without is the case
     category = Category.DEPENDENCY
 
 
@@ -46,7 +46,7 @@ TREE = [
     (errors.UnavailableError, 503, "service_unavailable", "unavailable"),
     (errors.DeadlineError, 504, "timeout", "timeout"),
     (errors.AppError, 400, "bad_request", "client"),
-    (OutOfStock, 409, "out_of_stock", "conflict"),
+    (OutOfStockError, 409, "out_of_stock", "conflict"),
     (PaymentDeclinedError, 502, "payment_declined", "dependency"),
 ]
 
@@ -59,14 +59,14 @@ def test_the_tree(cls, status, code, category):
 
 def test_the_default_message_is_the_docstrings_first_line():
     """Without a message the class speaks for itself, or at least says its name."""
-    assert OutOfStock().message == "The shelf is empty."
+    assert OutOfStockError().message == "The shelf is empty."
     assert PaymentDeclinedError().message == "PaymentDeclinedError"
 
 
 @pytest.mark.parametrize("message", ["Only 2 left.", ["One.", "Two."], ""])
 def test_a_message_is_kept(message):
     """A sentence, a list of them, even an empty one."""
-    error = OutOfStock(message)
+    error = OutOfStockError(message)
     assert error.message == message
     assert error.args == (message,)
 
@@ -77,15 +77,15 @@ def test_a_message_is_kept(message):
 )
 def test_retry_after_is_rounded_up(seconds, header):
     """Clients are never told to come back too early."""
-    assert OutOfStock(retry_after=seconds).headers == {"Retry-After": header}
+    assert OutOfStockError(retry_after=seconds).headers == {"Retry-After": header}
 
 
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
 def test_pickling_keeps_everything(protocol):
     """An error crosses processes with all that a client would see."""
-    error = OutOfStock(["a"], details={"sku": 1}, headers={"X": "y"}, retry_after=2)
+    error = OutOfStockError(["a"], details={"sku": 1}, headers={"X": "y"}, retry_after=2)
     twin = pickle.loads(pickle.dumps(error, protocol))
-    assert type(twin) is OutOfStock
+    assert type(twin) is OutOfStockError
     assert vars(twin) == vars(error)
     assert twin.args == error.args
     assert vars(copy.copy(error)) == vars(error)
@@ -94,7 +94,7 @@ def test_pickling_keeps_everything(protocol):
 def test_the_callers_headers_are_not_changed():
     """The mapping that was given stays as it was."""
     headers = {"X": "y"}
-    OutOfStock(headers=headers, retry_after=1)
+    OutOfStockError(headers=headers, retry_after=1)
     assert headers == {"X": "y"}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import decimal
 import json
 import math
@@ -19,7 +19,7 @@ from flask_hardening.core import logs
 from flask_hardening.core.logs.encoding import to_console, to_json
 
 RFC_3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-NOW = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=datetime.timezone.utc)
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=dt.timezone.utc)
 
 
 class Raises:
@@ -148,7 +148,8 @@ def test_to_json_is_always_one_line_of_json(fields):
 
 
 @pytest.mark.parametrize(
-    "text", ["a\nERROR forged", "a\r\nb", "a\x1b[2Jb", "a\x85b", "a\u2028b", "a\x00b", "\x9b1m"]
+    "text",
+    ["a\nERROR forged", "a\r\nb", "a\x1b[2Jb", "a\x85b", "a\u2028b", "a\x00b", "\x9b1m"],
 )
 def test_no_text_forges_a_console_line(set_up_logs, capfd, text):
     """Control characters in messages, names and fields are shown, not obeyed."""

@@ -12,7 +12,8 @@ from flask_hardening.core import logs, process
 
 
 @pytest.mark.parametrize(
-    "message", ["{", "{}", "{x}", "{x.__class__}", "{0}", "<red>x</red>", "</", "<", "\\<a>", "%s"]
+    "message",
+    ["{", "{}", "{x}", "{x.__class__}", "{0}", "<red>x</red>", "</", "<", "\\<a>", "%s"],
 )
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_messages_are_never_formatted_again(set_up_logs, capfd, message, form):
@@ -81,15 +82,15 @@ def test_exceptions_have_their_stack_and_no_values(set_up_logs, read_lines, diag
 def test_an_exception_without_a_text(set_up_logs, read_lines):
     """An exception whose `__str__` fails is still one line."""
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise RuntimeError
 
     set_up_logs()
-    logger.opt(exception=Mute()).error("it failed")
+    logger.opt(exception=MuteError()).error("it failed")
     (line,) = read_lines()
     assert line["message"] == "it failed"
-    assert line["exception_type"].endswith("Mute")
+    assert line["exception_type"].endswith("MuteError")
 
 
 def test_a_level_of_the_apps_own(set_up_logs, read_lines):
@@ -124,9 +125,7 @@ def test_levels_by_name(set_up_logs, read_lines):
     ]
 
 
-@pytest.mark.parametrize(
-    ("development", "lowest"), [(True, "DEBUG"), (False, "INFO")]
-)
+@pytest.mark.parametrize(("development", "lowest"), [(True, "DEBUG"), (False, "INFO")])
 def test_debug_is_the_default_in_development_only(set_up_logs, capfd, development, lowest):
     """Without a setting, DEBUG lines are written in development and nowhere else."""
     set_up_logs(development=development)
@@ -174,7 +173,11 @@ except LookupError:
 def test_the_sink_that_loguru_starts_with_is_taken_out():
     """Each line is written once, and loguru's own sink shows no local variables on stderr."""
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert done.stdout.count('"message":"once"') == 1
     assert done.stderr == ""

@@ -38,7 +38,10 @@ def test_a_file_gets_json_behind_what_it_holds(set_up_logs, parse_lines, tmp_pat
     path.write_text('{"message": "earlier"}\n')
     set_up_logs(development=True, file=str(path))
     logger.info("later")
-    assert [line["message"] for line in parse_lines(path.read_text())] == ["earlier", "later"]
+    assert [line["message"] for line in parse_lines(path.read_text())] == [
+        "earlier",
+        "later",
+    ]
     assert not capfd.readouterr().out.startswith("{")
 
 

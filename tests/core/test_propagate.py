@@ -37,7 +37,8 @@ class Server:
             return Response("", 302, {"Location": request.query_string.decode()})
         return Response("ok")
 
-    def close(self):
+    def close(self) -> None:
+        """Stop, and wait for it."""
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()

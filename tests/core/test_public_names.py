@@ -35,7 +35,9 @@ def test_the_type_checker_sees_the_same_names():
 
 def test_another_name_is_an_attribute_error():
     """A name that isn't there is said as Python says it."""
-    with pytest.raises(AttributeError, match="'flask_hardening' has no attribute 'Hardned'"):
+    with pytest.raises(
+        AttributeError, match="'flask_hardening' has no attribute 'Hardned'"
+    ):
         _ = flask_hardening.Hardned
 
 
@@ -43,15 +45,25 @@ def test_another_name_is_an_attribute_error():
     ("code", "absent"),
     [
         ("import flask_hardening", ("flask", "loguru", "werkzeug", "celery")),
-        ("from flask_hardening import propagate", ("flask", "werkzeug", "celery", "requests")),
+        (
+            "from flask_hardening import propagate",
+            ("flask", "werkzeug", "celery", "requests"),
+        ),
         ("from flask_hardening.core import logs", ("flask", "werkzeug", "celery", "kombu")),
-        ("from flask_hardening import Hardening", ("celery", "kombu", "celery_hooks", "httpx")),
+        (
+            "from flask_hardening import Hardening",
+            ("celery", "kombu", "celery_hooks", "httpx"),
+        ),
     ],
 )
 def test_a_name_loads_no_more_than_it_needs(code, absent):
     """Importing the package costs nothing, and a name only what stands behind it."""
     script = f"import sys; {code}; print(*[n for n in {absent!r} if n in sys.modules])"
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     assert done.stdout.split() == []

@@ -109,7 +109,9 @@ def database():
     engine = sa.create_engine("sqlite://")
     sa.event.listen(engine, "connect", lambda c, _: c.execute("PRAGMA foreign_keys=ON"))
     with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE TABLE a (id INTEGER PRIMARY KEY, n TEXT NOT NULL)")
+        connection.exec_driver_sql(
+            "CREATE TABLE a (id INTEGER PRIMARY KEY, n TEXT NOT NULL)"
+        )
         connection.exec_driver_sql("CREATE TABLE b (a INTEGER REFERENCES a (id))")
         connection.exec_driver_sql("INSERT INTO a VALUES (1, 'x')")
         yield connection

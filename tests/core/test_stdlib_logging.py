@@ -28,7 +28,9 @@ def _ours():
 def test_a_record_becomes_a_line(set_up_logs, read_lines):
     """Level, name, message and `extra`, with secrets masked."""
     set_up_logs()
-    library.warning("%s of %d", "one", 2, extra={"table": "t", "password": "p", "event": "a.b"})
+    library.warning(
+        "%s of %d", "one", 2, extra={"table": "t", "password": "p", "event": "a.b"}
+    )
     (line,) = read_lines()
     assert line["level"] == "WARNING"
     assert line["logger"] == "a.library"
@@ -51,7 +53,14 @@ def test_arguments_that_do_not_fit_lose_no_line(
 
 @pytest.mark.parametrize(
     ("number", "level"),
-    [(7, "TRACE"), (10, "DEBUG"), (15, "DEBUG"), (25, "SUCCESS"), (35, "WARNING"), (60, "CRITICAL")],
+    [
+        (7, "TRACE"),
+        (10, "DEBUG"),
+        (15, "DEBUG"),
+        (25, "SUCCESS"),
+        (35, "WARNING"),
+        (60, "CRITICAL"),
+    ],
 )
 def test_levels_of_other_numbers(set_up_logs, read_lines, number, level):
     """A custom level is written as the nearest one below it."""

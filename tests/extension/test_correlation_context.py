@@ -15,7 +15,9 @@ ID = {HEADER: "abc"}
 
 
 def _thread(context, seen):
-    thread = threading.Thread(target=context.run, args=(lambda: seen.append(correlation_id()),))
+    thread = threading.Thread(
+        target=context.run, args=(lambda: seen.append(correlation_id()),)
+    )
     thread.start()
     thread.join()
 

@@ -47,7 +47,7 @@ CATEGORIES = {
 }
 
 
-class OutOfStock(AppError):
+class OutOfStockError(AppError):
     """The shelf is empty."""
 
     status, code, category = 409, "out_of_stock", Category.CONFLICT
@@ -147,7 +147,9 @@ def test_answers_that_are_no_errors_stay_untouched(app, client):
 
 def test_an_app_error_is_told_in_full(raising):
     """Message, details, code and headers of an app's own error reach the client."""
-    error = OutOfStock("Only 2 left.", details={"sku": "A-17"}, headers={"X-Sku": "A-17"})
+    error = OutOfStockError(
+        "Only 2 left.", details={"sku": "A-17"}, headers={"X-Sku": "A-17"}
+    )
     response = raising(error).get("/raise")
     body = response.json
     assert response.status_code == body["statusCode"] == 409
@@ -164,7 +166,7 @@ def test_an_app_error_is_told_in_full(raising):
 )
 def test_messages_are_text_or_a_list(raising, message, shown):
     """Several messages stay a list; none gives the class's own."""
-    assert raising(OutOfStock(message)).get("/raise").json["message"] == shown
+    assert raising(OutOfStockError(message)).get("/raise").json["message"] == shown
 
 
 class _Hostile:
@@ -187,7 +189,7 @@ def test_details_that_json_cannot_hold(raising, details):
     def refuse(constant):
         raise AssertionError(constant)
 
-    response = raising(OutOfStock("x", details=details)).get("/raise")
+    response = raising(OutOfStockError("x", details=details)).get("/raise")
     body = json.loads(response.data, parse_constant=refuse)
     assert response.status_code == body["statusCode"] == 409
     assert body["correlationId"]
@@ -201,7 +203,7 @@ def test_a_head_request_has_no_body(client):
 
 def test_the_error_response_of_a_broken_answer(raising):
     """An error whose own headers can't be sent still gives a 500 in the common format."""
-    response = raising(OutOfStock(headers={"X": "a\r\nSet-Cookie: b"})).get("/raise")
+    response = raising(OutOfStockError(headers={"X": "a\r\nSet-Cookie: b"})).get("/raise")
     assert response.status_code == response.json["statusCode"] == 500
     assert response.json["correlationId"] == response.headers["X-Correlation-ID"]
     assert "Set-Cookie" not in response.headers

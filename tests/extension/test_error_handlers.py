@@ -37,7 +37,7 @@ def _make(views, **settings):
 
 @pytest.mark.parametrize(("key", "view"), CASES)
 @pytest.mark.parametrize("first", ["handler", "extension"])
-def test_the_apps_own_handler_wins(_fresh_process, key, view, first):
+def test_the_apps_own_handler_wins(key, view, first):
     """A handler for the same or a narrower class is used, in whatever order it came."""
     app = _make({"x": view})
     if first == "extension":
@@ -53,14 +53,16 @@ def test_the_apps_own_handler_wins(_fresh_process, key, view, first):
 def test_a_blueprints_handler_wins_in_its_blueprint(make_app):
     """A blueprint answers its own errors; the rest of the app keeps the common format."""
     blueprint = Blueprint("b", __name__, url_prefix="/b")
-    blueprint.register_error_handler(HTTPException, lambda e: (jsonify(mine=e.code), e.code))
+    blueprint.register_error_handler(
+        HTTPException, lambda e: (jsonify(mine=e.code), e.code)
+    )
     blueprint.add_url_rule("/x", "x", lambda: abort(403))
     app = make_app(before=lambda app: app.register_blueprint(blueprint))
     assert app.test_client().get("/b/x").json == {"mine": 403}
     assert app.test_client().get("/x").json["statusCode"] == 404
 
 
-def test_a_wider_handler_leaves_the_narrower_to_us(_fresh_process):
+def test_a_wider_handler_leaves_the_narrower_to_us():
     """A handler for `Exception` takes what is unexpected; HTTP errors keep the format."""
     app = _make({"x": lambda: 1 / 0})
     Hardening(app)
@@ -73,9 +75,7 @@ def test_a_wider_handler_leaves_the_narrower_to_us(_fresh_process):
 @pytest.mark.parametrize(
     ("key", "failures"), [(404, 1), (500, 1), (HTTPException, 2), (Exception, 1)]
 )
-def test_a_handler_that_fails_still_gives_an_answer(
-    _fresh_process, read_lines, key, failures
-):
+def test_a_handler_that_fails_still_gives_an_answer(read_lines, key, failures):
     """
     A handler's own exception is answered as a 500 with the id, and logged.
 

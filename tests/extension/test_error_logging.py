@@ -124,13 +124,13 @@ def test_deep_recursion_is_bounded(app, client, read_lines):
 def test_an_exception_that_cannot_be_printed(raising, read_lines):
     """An exception whose text fails is logged by its class."""
 
-    class Mute(Exception):
+    class MuteError(Exception):
         def __str__(self):
             raise RuntimeError("no text")
 
-    assert raising(Mute()).get("/raise").json["statusCode"] == 500
+    assert raising(MuteError()).get("/raise").json["statusCode"] == 500
     (line,) = _failed(read_lines())
-    assert line["exception_type"].endswith("Mute")
+    assert line["exception_type"].endswith("MuteError")
     assert "Mute" in line["exception_stack"]
 
 
