@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import contextmanager
 from datetime import datetime
@@ -110,6 +111,8 @@ def queue_wait(request: Any) -> float | None:  # noqa: ANN401
     """Return how many milliseconds a message lay ready, not counting a wanted delay."""
     published = header(request, PUBLISHED_HEADER)
     if request.is_eager or not isinstance(published, (int, float)):
+        return None
+    if not math.isfinite(published):
         return None
     ready = max(published, _timestamp(request.eta))
     return max(0.0, (time.time() - ready) * 1000)

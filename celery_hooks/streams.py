@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core import logs
 
@@ -69,24 +69,56 @@ class LineStream(io.TextIOBase):
             logs.emit(self._level, "", line.rstrip(), self._name, {})
 
 
+class _Standard:
+    """
+    The process's own streams, while line streams stand in for them.
+
+    Two apps may share a worker's process, and go in any order.
+    """
+
+    def __init__(self) -> None:
+        self._kept: Any = None
+        self._users = 0
+
+    def take(self, level: str, *, silence_celery: bool) -> None:
+        """Replace them, unless that is done."""
+        self._users += 1
+        if self._users > 1:
+            return
+        self._kept = sys.stdout, sys.stderr, sys.__stdout__
+        sys.stdout = LineStream("stdout", level, 1)
+        sys.stderr = LineStream("stderr", level, 2)
+        if silence_celery:
+            sys.__stdout__ = LineStream("stdout", level, None)  # type: ignore[misc,assignment]
+
+    def give_back(self) -> None:
+        """Put them back when the last one lets go."""
+        self._users -= 1
+        if self._users == 0:
+            sys.stdout, sys.stderr, sys.__stdout__ = self._kept  # type: ignore[misc]
+
+
+_standard = _Standard()
+
+
 def redirect(level: str, *, silence_celery: bool) -> Callable[[], None]:
     """
-    Put line streams in place of stdout and stderr.
+    Put line streams in place of stdout and stderr, or join those that stand.
 
     Args:
         level: Level of their lines.
         silence_celery: Take `sys.__stdout__` as well, where Celery speaks to a person.
 
     Returns:
-        What puts everything back.
+        What puts everything back; calling it twice changes nothing.
     """
-    before = sys.stdout, sys.stderr, sys.__stdout__
-    sys.stdout = LineStream("stdout", level, 1)
-    sys.stderr = LineStream("stderr", level, 2)
-    if silence_celery:
-        sys.__stdout__ = LineStream("stdout", level, None)  # type: ignore[misc,assignment]
+    _standard.take(level, silence_celery=silence_celery)
+    done = False
 
     def restore() -> None:
-        sys.stdout, sys.stderr, sys.__stdout__ = before  # type: ignore[misc]
+        nonlocal done
+        if not done:
+            done = True
+            _standard.give_back()
 
     return restore

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 
 def install(installation: Installation) -> None:
     """Connect the receivers."""
+    config = installation.configuration.section(settings.Logs)
+    if not config.enabled:
+        return  # with a receiver for setup_logging, Celery would log nothing itself
     worker = WorkerLogs(installation)
-    installation.connect(signals.setup_logging, worker.set_up)
+    installation.connect(signals.celeryd_init, worker.begin)
+    installation.connect(signals.beat_init, worker.set_up)
+    if config.stdlib:
+        installation.connect(signals.setup_logging, worker.set_up)
     installation.connect(signals.celeryd_after_setup, worker.announce)
     installation.connect(signals.worker_shutting_down, worker.stopping)
 
@@ -30,13 +36,20 @@ class WorkerLogs:
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
+        self._stands = False
+
+    def begin(self, instance: Any, **_: Any) -> None:  # noqa: ANN401
+        """Set up before Celery looks at its user and warns that it is root."""
+        if instance.app is self._installation.app:
+            self.set_up()
 
     def set_up(self, **_: Any) -> None:  # noqa: ANN401
         """Set up our outputs in place of Celery's; runs once, before any fork."""
         installation = self._installation
         config = installation.configuration.section(settings.Logs)
-        if not config.enabled:
+        if self._stands:
             return
+        self._stands = True
         owner = f"Celery app {installation.app.main!r}"
         plan = logs.Plan.of(config, development=installation.development)
         try:

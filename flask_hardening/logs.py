@@ -6,6 +6,7 @@ import functools
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from flask_hardening.core.settings import Logs
     from flask_hardening.lifecycle import Record
 
+_ACCESS = '] "%s" %s %s'
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _USER_AGENT = 256
 _PATH = 1024
@@ -47,12 +49,18 @@ def init_app(app: Flask, config: Logs) -> None:
     if plan.stdlib:
         app.logger.removeHandler(default_handler)  # its lines come to us through the root
     app.logger.setLevel(LEVELS[plan.level])
+    logging.getLogger("werkzeug").addFilter(_told_by_us)
     skip = _matcher(config.skip_paths)
     if active.pipeline.enabled(LEVELS["DEBUG"], __name__):
         state.begins.append(_started)
     state.ends.append(
         functools.partial(_finished, emit=active.emit, skip=skip, address=address)
     )
+
+
+def _told_by_us(record: logging.LogRecord) -> bool:
+    """Drop the development server's access line: ours says the same, with the ids."""
+    return logs.active() is None or not str(record.msg).endswith(_ACCESS)
 
 
 def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:

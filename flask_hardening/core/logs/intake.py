@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import re
+import warnings
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,7 @@ RESERVED = frozenset(
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
 _DEFAULT_SINK = 0
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class LoguruIntake:
@@ -96,6 +99,9 @@ class StdlibIntake(logging.Handler):
         self._pipeline = pipeline
         self._root_level = logging.root.level
         self._levels: dict[str, int] = {}
+        before = warnings.showwarning
+        logging.captureWarnings(True)
+        self._captures = warnings.showwarning is not before  # else somebody did already
         logging.root.addHandler(self)
         logging.root.setLevel(min(max(pipeline.level, logging.INFO), logging.CRITICAL))
 
@@ -123,6 +129,8 @@ class StdlibIntake(logging.Handler):
 
     def close(self) -> None:
         """Leave `logging` as it was found."""
+        if self._captures:
+            logging.captureWarnings(False)
         logging.root.removeHandler(self)
         logging.root.setLevel(self._root_level)
         for name, level in self._levels.items():
@@ -164,9 +172,11 @@ def user_fields(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _message(record: logging.LogRecord) -> str:
     try:
-        return record.getMessage()
+        message = record.getMessage()
     except Exception:  # noqa: BLE001 - `log.info("%d", "x")` must still give a line
         return str(record.msg)
+    # colours are for terminals; here they would be noise in every search
+    return (_COLOURS.sub("", message) if "\x1b" in message else message).rstrip("\n")
 
 
 def _level(number: int) -> str:
