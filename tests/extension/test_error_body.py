@@ -145,6 +145,12 @@ def test_answers_that_are_no_errors_stay_untouched(app, client):
     assert client.get("/away").status_code == 302
 
 
+def test_an_error_with_a_response_of_its_own(raising):
+    """A 404 that brings its whole response is answered with that."""
+    response = raising(http.NotFound(response=Response("mine", 404))).get("/raise")
+    assert (response.status_code, response.data) == (404, b"mine")
+
+
 def test_an_app_error_is_told_in_full(raising):
     """Message, details, code and headers of an app's own error reach the client."""
     error = OutOfStockError(
