@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from celery import Celery
+from typing import TYPE_CHECKING
+
 from flask import Flask
 from httpx import Client
 from requests import Session
@@ -18,6 +19,9 @@ from flask_hardening import (
     request_id,
 )
 from flask_hardening.testing import capture_logs, fresh_process
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 
 class OutOfStockError(AppError):
