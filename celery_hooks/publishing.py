@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from celery import signals
+
 from flask_hardening.core import settings
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 _REDIS = ("redis", "rediss", "sentinel", "valkey", "valkeys")
 _AMQP = ("amqp", "amqps", "pyamqp")
+_RESULTS = "result_backend_transport_options"
 _RETRIES = {
     "max_retries": 1,
     "interval_start": 0,
@@ -33,6 +36,12 @@ def install(installation: Installation) -> None:
             app.conf[key] = value
             installation.undo_with(partial(app.conf.update, before))
 
+    def patient(instance: Any, **_: Any) -> None:  # noqa: ANN401
+        """A worker holds up nobody, and must not lose a result to a short outage."""
+        if instance.app is app:
+            app.conf[_RESULTS] = _without_ours(app.conf[_RESULTS])
+
+    installation.connect(signals.celeryd_init, patient)
     if app.configured:  # type: ignore[attr-defined]
         bound()
     else:
@@ -58,7 +67,12 @@ def _changes(app: Celery, seconds: float) -> dict[str, Any]:
             changes["redis_socket_timeout"] = seconds
         if conf.redis_socket_connect_timeout is None:
             changes["redis_socket_connect_timeout"] = seconds
+        changes[_RESULTS] = {"retry_policy": _RETRIES, **(conf[_RESULTS] or {})}
     return changes
+
+
+def _without_ours(options: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in options.items() if value is not _RETRIES}
 
 
 _DEFAULT_CONNECT = 4

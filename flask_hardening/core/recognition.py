@@ -120,6 +120,9 @@ _KNOWN: dict[str, Verdict] = {
     "socket.gaierror": _SERVICE_DOWN,
 }
 
+# Celery has no class for a result store that can't be reached while publishing
+_RESULTS_DOWN = "trying to reconnect to the Celery result store"
+
 
 def classify(error: BaseException) -> Verdict | None:
     """Return what an exception means, or None for one that nobody expected."""
@@ -140,6 +143,8 @@ def classify(error: BaseException) -> Verdict | None:
             return _CONFLICT if _is_conflict(error) else None
         if name in _KNOWN:
             return _KNOWN[name]
+    if type(error) is RuntimeError and _RESULTS_DOWN in str(error):
+        return _QUEUE_DOWN
     return None
 
 

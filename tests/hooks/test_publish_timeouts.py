@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import pytest
-from celery import Celery
+from celery import Celery, signals
 
 import celery_hooks
+
+
+class Worker:
+    """What Celery tells its receivers of a worker that starts."""
+
+    def __init__(self, app):
+        self.app = app
 
 
 @pytest.fixture
@@ -49,6 +56,35 @@ def test_results_in_redis_are_bounded_too(configured):
 
     assert conf.redis_socket_timeout == 2.0
     assert conf.redis_socket_connect_timeout == 2.0
+    assert conf.result_backend_transport_options["retry_policy"]["max_retries"] == 1
+
+
+def test_a_worker_stays_patient_with_its_results(configured):
+    """A worker holds up no request, so it tries to store a result as long as ever."""
+    app = configured(
+        broker_url="redis://h/0",
+        result_backend="redis://h/1",
+        result_backend_transport_options={"global_keyprefix": "mine"},
+    )
+    assert "retry_policy" in app.conf.result_backend_transport_options
+
+    signals.celeryd_init.send(
+        sender="here", instance=Worker(app), conf=app.conf, options={}
+    )
+
+    assert app.conf.result_backend_transport_options == {"global_keyprefix": "mine"}
+    assert app.backend.retry_policy["max_retries"] == 20
+
+
+def test_the_apps_own_retry_policy_stays(configured):
+    """What the app says of storing results is not touched, in a worker or elsewhere."""
+    own = {"retry_policy": {"max_retries": 5}}
+    app = configured(result_backend="redis://h/1", result_backend_transport_options=own)
+    signals.celeryd_init.send(
+        sender="here", instance=Worker(app), conf=app.conf, options={}
+    )
+
+    assert app.conf.result_backend_transport_options == own
 
 
 def test_the_seconds_are_a_setting(configured):
@@ -100,5 +136,6 @@ def test_uninstall_takes_them_back(configured):
     celery_hooks.uninstall(app)
 
     assert app.conf.broker_transport_options == own == {"visibility_timeout": 7200}
+    assert app.conf.result_backend_transport_options == {}
     assert app.conf.redis_socket_timeout == 120.0
     assert app.conf.redis_socket_connect_timeout is None

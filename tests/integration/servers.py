@@ -47,16 +47,16 @@ def _folder():
 
 
 @contextmanager
-def redis():
-    """Run a Redis; yields its URL without a database."""
+def redis(port=None):
+    """Run a Redis; yields its URL without a database, and its process."""
     with _folder() as folder:
-        port = free_port()
+        port = port or free_port()
         command = [program("redis-server", "redis-server"), "--bind", "127.0.0.1"]
         command += ["--port", str(port), "--save", "", "--appendonly", "no"]
         child = Service([*command, "--dir", str(folder)], folder)
         try:
             child.wait_for(lambda: answers(port), "Redis to listen")
-            yield f"redis://127.0.0.1:{port}"
+            yield f"redis://127.0.0.1:{port}", child.process
         finally:
             child.stop()
 
