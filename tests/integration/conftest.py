@@ -20,7 +20,7 @@ CELLS = [(broker, pool) for broker in ("redis", "rabbitmq") for pool in POOLS]
 @pytest.fixture(scope="session")
 def redis_url():
     """A Redis of this session's own, without a database in its URL."""
-    with servers.redis() as (url, _):
+    with servers.redis() as url:
         yield url
 
 

@@ -134,9 +134,9 @@ class Service(Child):
         return super().stop(how, timeout)
 
 
-def worker(folder, env, *options):
-    """Start a Celery worker of `worker_app` and wait until it takes tasks."""
-    command = [sys.executable, "-m", "celery", "-A", "worker_app", "worker"]
+def worker(folder, env, *options, app="worker_app"):
+    """Start a Celery worker and wait until it takes tasks."""
+    command = [sys.executable, "-m", "celery", "-A", app, "worker"]
     quick = ["--without-gossip", "--without-mingle"]
     child = Child([*command, *quick, *options], folder, environment(**env), cwd=folder)
 

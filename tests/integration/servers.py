@@ -47,8 +47,15 @@ def _folder():
 
 
 @contextmanager
-def redis(port=None):
-    """Run a Redis; yields its URL without a database, and its process."""
+def redis():
+    """Run a Redis; yields its URL without a database."""
+    with redis_process() as (url, _):
+        yield url
+
+
+@contextmanager
+def redis_process(port=None):
+    """Run a Redis on a certain port; yields its URL and its process id."""
     with _folder() as folder:
         port = port or free_port()
         command = [program("redis-server", "redis-server"), "--bind", "127.0.0.1"]
@@ -56,7 +63,7 @@ def redis(port=None):
         child = Service([*command, "--dir", str(folder)], folder)
         try:
             child.wait_for(lambda: answers(port), "Redis to listen")
-            yield f"redis://127.0.0.1:{port}", child.process
+            yield f"redis://127.0.0.1:{port}", child.pid
         finally:
             child.stop()
 

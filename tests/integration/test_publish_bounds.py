@@ -122,15 +122,15 @@ def test_a_publish_ends_when_its_result_store_is_gone(web, redis_url, port):
 
 def test_a_publish_ends_when_redis_stalls_later(web):
     """A server that falls silent on an open connection is no other, and is back when it speaks."""
-    with servers.redis() as (url, process):
+    with servers.redis_process() as (url, pid):
         ask = web(url + "/0", url + "/1")
         response, _, _ = ask()
         assert response.status_code == 200
-        os.kill(process.pid, signal.SIGSTOP)
+        os.kill(pid, signal.SIGSTOP)
         try:
             assert_unavailable(*ask())
         finally:
-            os.kill(process.pid, signal.SIGCONT)
+            os.kill(pid, signal.SIGCONT)
         response, _, _ = ask()
         assert response.status_code == 200
 
@@ -140,6 +140,6 @@ def test_publishing_goes_on_when_the_broker_comes_back(web):
     port = free_port()
     ask = web(f"redis://127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/1")
     assert_unavailable(*ask())
-    with servers.redis(port):
+    with servers.redis_process(port):
         response, _, _ = ask()
         assert response.status_code == 200
