@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,8 @@ from celery.utils.imports import symbol_by_name
 from celery_hooks.correlation import bound, unit_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from celery_hooks.hooks import Installation
     from flask_hardening.core.correlation import Origin
 
@@ -50,11 +53,28 @@ def _restore(task: Any, before: Any) -> None:  # noqa: ANN401
 def _with_ids(base: Any, origin: Origin) -> type:  # noqa: ANN401
     class Request(base):  # type: ignore[misc]
         def on_failure(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            with bound(unit_of(self._context, self.name, origin)):
+            with _as_in_its_run(self, origin):
                 return super().on_failure(*args, **kwargs)
 
         def on_timeout(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            with bound(unit_of(self._context, self.name, origin)):
+            with _as_in_its_run(self, origin):
                 return super().on_timeout(*args, **kwargs)
 
     return Request
+
+
+@contextmanager
+def _as_in_its_run(request: Any, origin: Origin) -> Iterator[None]:  # noqa: ANN401
+    """
+    Bind the ids, and let `task.request` be what it was in the run.
+
+    Celery itself does the latter from 5.7 on only, and not at a hard time limit.
+    """
+    context = request._context  # noqa: SLF001 - Celery passes it to its own callbacks
+    stack = request.task.request_stack
+    with bound(unit_of(context, request.name, origin)):
+        stack.push(context)
+        try:
+            yield
+        finally:
+            stack.pop()

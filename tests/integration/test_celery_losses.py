@@ -30,6 +30,8 @@ def test_a_lost_run_tells_how(recording, scenario, error):
     """The line says what took the process, for which task, and from which queue."""
     line = recording.one(scenario, "task.failed")
 
+    told = [x for x in recording.lines if x.get("event") == "task.failed"]
+    assert [x["correlation_id"] for x in told if x["task"] == scenario] == [scenario]
     assert line["task"] == scenario
     assert line["exception_type"] == error
     assert line["queue"] == recording.queue

@@ -48,7 +48,7 @@ def end_of(child, correlation_id):
             x for x in child.found(correlation_id=correlation_id) if x.get("event") in ENDS
         ]
 
-    poll(ends, f"the line of {correlation_id}")
+    poll(ends, f"the line of {correlation_id}", 10)
     (line,) = ends()
     return line
 
