@@ -122,13 +122,13 @@ class Child:
 
 
 class Service(Child):
-    """A child in a session of its own, whose helpers end with it."""
+    """A child in a process group of its own, whose own children end with it."""
 
     def __init__(self, command, folder, env=None, **popen):
         super().__init__(command, folder, env, start_new_session=True, **popen)
 
     def stop(self, how=signal.SIGTERM, timeout=30.0):
-        """End the whole session."""
+        """End the whole group."""
         if self.process.poll() is None:
             os.killpg(self.pid, how)
         return super().stop(how, timeout)
