@@ -26,8 +26,8 @@ def test_takes_the_role_from_the_environment(monkeypatch):
 
 def test_refuses_an_unknown_role():
     """A misspelt service stops the start and is told which ones there are."""
-    with pytest.raises(ValueError, match="'buisness' is none of api, auth, business"):
-        create_app("buisness")
+    with pytest.raises(ValueError, match="'busyness' is none of api, auth, business"):
+        create_app("busyness")
 
 
 def test_settings_of_the_caller_win():
