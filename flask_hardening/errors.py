@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import sys
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, current_app, got_request_exception, request
 from werkzeug.exceptions import HTTPException
 
+from flask_hardening import http_errors
 from flask_hardening.core import logs
 from flask_hardening.core.errors import (
     AppError,
@@ -23,9 +25,6 @@ from flask_hardening.core.errors import (
     RateLimitError,
     UnavailableError,
     ValidationError,
-    category_of,
-    reason,
-    snake_case,
 )
 from flask_hardening.core.recognition import INTERNAL, VALIDATION, Verdict, classify
 from flask_hardening.error_response import Shape, crash_response, render
@@ -56,8 +55,6 @@ __all__ = [
 ]
 
 _SERVER_ERROR = 500
-_DESCRIPTION = 1000
-_INTERNAL_SERVER_ERROR = 500
 
 
 def init_app(app: Flask, config: Errors) -> None:
@@ -106,8 +103,38 @@ def _late_registration(
         with suppress(AssertionError):
             for cls in _loaded_validation_errors():
                 _register(app, cls, handle)
+            _watch_own_handlers(app, handle)
 
     return register
+
+
+def _watch_own_handlers(app: Flask, ours: Handler) -> None:
+    """
+    Let no handler of the app's own hide a bug from the log.
+
+    Flask tells nobody of an exception for which it finds a handler.
+    """
+    for cls, handler in list(app.error_handler_spec[None][None].items()):
+        watched = handler is ours or isinstance(handler, _Watched)
+        if not watched and not issubclass(cls, HTTPException):
+            app.register_error_handler(cls, _Watched(app, handler))
+
+
+class _Watched:
+    """An error handler of the app's own, and a line for what it answers with a 5xx."""
+
+    def __init__(self, app: Flask, handler: Handler) -> None:
+        self._app = app
+        self._handler = handler
+
+    def __call__(self, error: Exception) -> BaseResponse:
+        """Answer as the app's handler does."""
+        response = self._app.make_response(self._app.ensure_sync(self._handler)(error))
+        if response.status_code >= _SERVER_ERROR:
+            record = _record()
+            verdict = classify(error) or INTERNAL
+            _log(record, error, replace(verdict, status=response.status_code))
+        return response
 
 
 def _handle(shape: Shape, error: Exception) -> Any:  # noqa: ANN401
@@ -149,24 +176,16 @@ def _judge(error: Exception) -> tuple[Verdict, Exception]:
     original = getattr(error, "original_exception", None)
     if original is not None:
         return classify(original) or INTERNAL, original
-    status = error.code or _INTERNAL_SERVER_ERROR
-    name = reason(status)
-    message: str | list[str] = str(error.description or name)[:_DESCRIPTION]
-    if status >= _SERVER_ERROR:
-        # what is said at an abort(500, ...) is too often the text of an exception
-        message = INTERNAL.message if status == _INTERNAL_SERVER_ERROR else name + "."
-        code = INTERNAL.code if status == _INTERNAL_SERVER_ERROR else snake_case(name)
-        return Verdict(status, code, category_of(status), message), error
-    return Verdict(status, snake_case(name), category_of(status), message), error
+    return http_errors.verdict_of(error), error
 
 
 def _log_unexpected(app: Flask, exception: Exception, **_: Any) -> None:  # noqa: ARG001, ANN401
     record = _record()
     record.error = exception
     verdict = classify(exception) or INTERNAL
-    # a validation library that came too late to be registered: its text quotes the input,
-    # and the request's line tells the rest
-    if verdict.category is not Category.VALIDATION:
+    # what is the client's to mend quotes its input: a taken value, an invalid one; the
+    # request's line tells the rest
+    if verdict.status >= _SERVER_ERROR:
         _log(record, exception, verdict)
 
 
@@ -196,13 +215,13 @@ def _answer_crash(
     With `TESTING` or `PROPAGATE_EXCEPTIONS` it passes, as Flask means it to. In debug mode
     it passes to a browser, for the debugger's page; an API client gets the error response.
     """
-    _log(record, error, classify(error) or INTERNAL)
+    verdict = classify(error) or INTERNAL
+    _log(record, error, verdict)
     propagate = app.config["PROPAGATE_EXCEPTIONS"]
     if propagate or (propagate is None and app.testing):
         return None
     browser = "text/html" in record.environ.get("HTTP_ACCEPT", "")
     if propagate is None and app.debug and browser:
         return None
-    verdict = classify(error) or INTERNAL
     record.verdict = verdict
     return crash_response(shape, record, verdict, error)

@@ -58,7 +58,6 @@ STATUS_OF = {
     Category.INTERNAL: 500,
 }
 _CATEGORY_OF = {
-    400: Category.VALIDATION,
     401: Category.AUTHENTICATION,
     403: Category.AUTHORIZATION,
     404: Category.NOT_FOUND,

@@ -10,10 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from flask_hardening.core.databases import conflict_of, meaning_of
 from flask_hardening.core.errors import STATUS_OF, AppError, Category
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+    from flask_hardening.core.databases import Meaning
 
 _DETAILS = 50
 _TEXT = 300
@@ -29,7 +32,8 @@ class Verdict:
         code: Stable text for client code.
         category: Its category.
         message: What a client may read; a sentence or a list of them.
-        details: More of it: for invalid input a list of `{"field", "message"}`.
+        details: More of it: for invalid input a list of `{"field", "message"}`, without
+            `field` for what is wrong with the whole.
         headers: Response headers it asks for.
     """
 
@@ -120,6 +124,14 @@ _KNOWN: dict[str, Verdict] = {
     "socket.gaierror": _SERVICE_DOWN,
 }
 
+# classes that drivers raise for an outage or a conflict, and for a bug as well
+_BY_DRIVER: dict[str, Callable[[Any], Meaning | None]] = {
+    "sqlalchemy.exc.OperationalError": meaning_of,
+    "sqlalchemy.exc.InterfaceError": meaning_of,
+    "sqlalchemy.exc.IntegrityError": conflict_of,
+}
+_DATABASE = {"down": _DATABASE_DOWN, "slow": _DATABASE_SLOW, "conflict": _CONFLICT}
+
 # Celery has no class for a result store that can't be reached while publishing
 _RESULTS_DOWN = "trying to reconnect to the Celery result store"
 
@@ -139,8 +151,9 @@ def classify(error: BaseException) -> Verdict | None:
     for name in names:
         if name in VALIDATION:
             return _invalid(error, VALIDATION[name])
-        if name == "sqlalchemy.exc.IntegrityError":
-            return _CONFLICT if _is_conflict(error) else None
+        if name in _BY_DRIVER:
+            meaning = _BY_DRIVER[name](error)
+            return _DATABASE[meaning] if meaning else None
         if name in _KNOWN:
             return _KNOWN[name]
     if type(error) is RuntimeError and _RESULTS_DOWN in str(error):
@@ -151,20 +164,6 @@ def classify(error: BaseException) -> Verdict | None:
 def names_of(cls: type) -> list[str]:
     """Return the full names of a class and its bases, the most specific first."""
     return [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__]
-
-
-def _is_conflict(error: Any) -> bool:  # noqa: ANN401
-    """
-    Tell a taken value (unique, foreign key, exclusion) from a bug such as a missing one.
-
-    SQLSTATE class 23 (ISO 9075) where the driver gives it, else the driver's words.
-    """
-    original = getattr(error, "orig", None)
-    state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
-    if state:
-        return state in {"23505", "23503", "23P01"}
-    text = str(original).lower()
-    return "unique" in text or "foreign key" in text or "duplicate" in text
 
 
 Problem = tuple[str, str]
@@ -181,7 +180,11 @@ def _invalid(error: Any, read: Callable[[Any], Iterable[Problem]]) -> Verdict:  
         Category.VALIDATION,
         [f"{field}: {text}" if field else text for field, text in problems]
         or "The request is not valid.",
-        [{"field": field, "message": text} for field, text in problems] or None,
+        [
+            {"field": field, "message": text} if field else {"message": text}
+            for field, text in problems
+        ]
+        or None,
     )
 
 

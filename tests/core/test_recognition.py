@@ -21,8 +21,6 @@ from flask_hardening.core.recognition import classify
 REQUEST = httpx.Request("GET", "http://x/")
 
 MEANINGS = [
-    (sa_exc.OperationalError("s", {}, Exception()), 503, "database_unavailable"),
-    (sa_exc.InterfaceError("s", {}, Exception()), 503, "database_unavailable"),
     (sa_exc.DisconnectionError(), 503, "database_unavailable"),
     (sa_exc.TimeoutError(), 504, "database_timeout"),
     (orm_exc.StaleDataError(), 409, "conflict"),
@@ -156,6 +154,83 @@ def test_a_real_operational_error(tmp_path):
     engine.dispose()
     # the bare driver's error names no database library we know
     assert classify(sqlite3.OperationalError("x")) is None
+
+
+class DriverError(Exception):
+    """An error of a database driver."""
+
+    def __init__(self, *args, **attributes):
+        super().__init__(*args)
+        vars(self).update(attributes)
+
+
+OUTAGES = [
+    DriverError(sqlstate="08006"),
+    DriverError(pgcode="57P01"),
+    DriverError(sqlstate="57P03"),
+    DriverError(sqlstate="53300"),
+    DriverError(2006, "MySQL server has gone away"),
+    DriverError("unable to open database file"),
+    DriverError(
+        "connection failed: connection to server at 'db', port 5432 failed: refused"
+    ),
+    DriverError("could not connect to server: Connection refused"),
+    DriverError("server closed the connection unexpectedly"),
+    DriverError("the connection is closed"),
+    DriverError("connection already closed"),
+    DriverError("could not translate host name 'db' to address"),
+    DriverError("FATAL: the database system is starting up"),
+]
+SLOW = [
+    DriverError(sqlstate="57014"),
+    DriverError(sqlstate="55P03"),
+    DriverError(1205, "Lock wait timeout exceeded"),
+    DriverError("database is locked"),
+    DriverError("connection timeout expired"),
+]
+BUGS = [
+    DriverError(sqlstate="42P01"),
+    DriverError(sqlstate="42703"),
+    DriverError(1054, "Unknown column 'connection refused' in 'field list'"),
+    DriverError("no such table: connection_refused"),
+    DriverError("no such column: timed_out"),
+    DriverError('near "SELEC": syntax error'),
+    DriverError("too many SQL variables"),
+    DriverError("Error binding parameter 1"),
+    DriverError(),
+]
+
+
+@pytest.mark.parametrize("cls", [sa_exc.OperationalError, sa_exc.InterfaceError])
+@pytest.mark.parametrize(
+    ("errors", "code"),
+    [(OUTAGES, "database_unavailable"), (SLOW, "database_timeout"), (BUGS, None)],
+    ids=["outages", "slow", "bugs"],
+)
+def test_an_outage_is_told_from_a_bug(cls, errors, code):
+    """Drivers raise one class for a missing server and a missing table; 503 is for the first."""
+    for original in errors:
+        verdict = classify(cls("s", {}, original))
+        assert (verdict and verdict.code) == code, original
+
+
+def test_a_lost_connection_is_an_outage():
+    """SQLAlchemy itself marks an error after which the connection is gone."""
+    error = sa_exc.OperationalError("s", {}, DriverError("?"), connection_invalidated=True)
+    assert classify(error).code == "database_unavailable"
+
+
+def test_a_deadlock_is_a_conflict():
+    """Two transactions that stand in each other's way are told as a conflict."""
+    for original in (DriverError(sqlstate="40P01"), DriverError(1213, "Deadlock found")):
+        assert classify(sa_exc.OperationalError("s", {}, original)).code == "conflict"
+
+
+def test_a_real_missing_table(database):
+    """A statement that names no table of the database is a bug."""
+    with pytest.raises(sa_exc.OperationalError) as caught:
+        database.exec_driver_sql("SELECT * FROM nowhere")
+    assert classify(caught.value) is None
 
 
 def test_real_refusals():

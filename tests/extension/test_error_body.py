@@ -26,7 +26,6 @@ FIELDS = [
 ]
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 CATEGORIES = {
-    400: "validation",
     401: "authentication",
     403: "authorization",
     404: "not_found",
@@ -64,7 +63,7 @@ def test_the_body_has_these_fields_in_this_order(client):
         "statusCode": 404,
         "path": "/nöwhere",
         "method": "GET",
-        "message": http.NotFound.description,
+        "message": "There is nothing at this address.",
         "error": "Not Found",
         "category": "not_found",
         "code": "not_found",

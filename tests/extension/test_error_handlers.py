@@ -126,3 +126,42 @@ def test_middleware_of_the_apps_own_that_fails(make_app):
     response = make_app(before=wrap).test_client().get("/ok")
     assert response.status_code == response.json["statusCode"] == 500
     assert response.json["correlationId"] == response.headers["X-Correlation-ID"]
+
+
+def _answer_of(status):
+    return lambda _: ("mine", status)
+
+
+@pytest.mark.parametrize("first", ["handler", "extension"])
+@pytest.mark.parametrize(
+    ("status", "lines"), [(500, 1), (503, 1), (400, 0), (200, 0)], ids=str
+)
+def test_an_own_handler_hides_no_bug_from_the_log(read_lines, first, status, lines):
+    """An exception that the app's handler answers with a 5xx has its line, with the stack."""
+    app = _make({"x": lambda: 1 / 0})
+    if first == "extension":
+        Hardening(app)
+    app.register_error_handler(Exception, _answer_of(status))
+    if first == "handler":
+        Hardening(app)
+    client = app.test_client()
+    for _ in range(2):
+        assert client.get("/x").data == b"mine"
+        failed = [line for line in read_lines() if line["event"] == "request.failed"]
+        assert len(failed) == lines
+        for line in failed:
+            assert line["status"] == status
+            assert "ZeroDivisionError" in line["exception_stack"]
+
+
+def test_an_own_handler_that_is_a_coroutine(read_lines):
+    """So has one that an async handler answers."""
+    app = _make({"x": lambda: 1 / 0})
+    Hardening(app)
+
+    @app.errorhandler(ArithmeticError)
+    async def handle(_):
+        return {"mine": True}, 500
+
+    assert app.test_client().get("/x").json == {"mine": True}
+    assert read_lines()[0]["event"] == "request.failed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from loguru import logger
+from sqlalchemy import exc as sa_exc
 from werkzeug.exceptions import ServiceUnavailable
 
 from flask_hardening.errors import DependencyError, NotFoundError
@@ -145,3 +146,15 @@ def test_an_app_with_its_own_log_exception_keeps_it(make_app):
 
     make_app(before=override).test_client().get("/boom").get_data()
     assert calls == [RuntimeError]
+
+
+def test_a_conflict_is_told_by_its_request_line(raising, read_lines):
+    """A taken value is the client's to mend: WARNING, no traceback, nothing of the values."""
+    error = sa_exc.IntegrityError("INSERT", {"pin": "hunter2"}, Exception("UNIQUE failed"))
+    response = raising(error).get("/raise")
+    assert response.status_code == 409
+    response.get_data()
+    (line,) = read_lines()
+    assert (line["event"], line["level"]) == ("request.finished", "WARNING")
+    assert line["error_code"] == "conflict"
+    assert "hunter2" not in str(line)

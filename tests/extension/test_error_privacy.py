@@ -45,7 +45,7 @@ def test_the_description_of_a_5xx_abort_is_not_told(app, client, status):
 
 
 def test_a_dependencys_text_is_not_told(app, client):
-    """A database's error holds the statement and its values; the client gets a sentence."""
+    """A database's error holds the statement and its values; the client gets neither."""
 
     @app.route("/query")
     def view():
@@ -57,8 +57,8 @@ def test_a_dependencys_text_is_not_told(app, client):
             engine.dispose()
 
     response = client.get("/query")
-    assert response.status_code == 503
-    assert response.json["message"] == "The database is not available."
+    assert response.status_code == 500
+    assert response.json["code"] == "internal_error"
     assert _leaks(response) == []
 
 

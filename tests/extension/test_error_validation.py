@@ -186,3 +186,16 @@ def test_a_library_that_came_too_late(late_app, read_lines):
     assert [line["event"] for line in lines] == ["request.finished"]
     assert (lines[0]["status"], lines[0]["error_code"]) == (422, "validation_failed")
     assert "On instance" not in str(lines)
+
+
+def test_what_is_wrong_with_the_whole_names_no_field(post):
+    """A schema-level error of marshmallow's is about no field."""
+
+    class Passwords(marshmallow.Schema):
+        @marshmallow.validates_schema
+        def equal(self, *_, **__):
+            raise marshmallow.ValidationError("Both must be equal.")
+
+    body = post(lambda data: Passwords().load(data), {}).json
+    assert body["message"] == ["Both must be equal."]
+    assert body["details"] == [{"message": "Both must be equal."}]
