@@ -58,6 +58,8 @@ class WorkerLogs:
             # Celery before 5.6 swallows what a receiver raises and works on, unlogged
             raise SystemExit(f"flask-hardening: {error}") from error
         installation.undo_with(lambda: process.release(logs.ROOM, owner))
+        for message in installation.configuration.ignored:
+            logs.emit("WARNING", "setup.suspicious", message, __name__, {})
         conf = installation.app.conf
         if conf.worker_redirect_stdouts:
             level = str(conf.worker_redirect_stdouts_level).upper()

@@ -6,8 +6,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask_hardening import lifecycle
-from flask_hardening.core import settings
+from flask_hardening import checks, lifecycle
+from flask_hardening.core import logs, settings
 from flask_hardening.core.config import Configuration
 from flask_hardening.core.correlation import AllowList, Origin
 from flask_hardening.core.errors import HardeningError
@@ -38,7 +38,7 @@ class Hardening:
     Raises:
         ConfigError: A `HARDENING_*` setting is unknown or impossible; the text names each
             and the fix.
-        HardeningError: The app has been initialised before.
+        HardeningError: The app has been initialised before, or has served a request.
     """
 
     def __init__(self, app: Flask | None = None) -> None:
@@ -62,15 +62,28 @@ class Hardening:
         state = _state(app, configuration)
         app.extensions[lifecycle.EXTENSION] = state
         try:
-            lifecycle.init_app(app, state)
+            _wrap(app, state)
             for name, section in PARTS:
                 config: Any = configuration.section(section)
                 if getattr(config, "enabled", True):
                     part = importlib.import_module(f"flask_hardening.{name}")
                     part.init_app(app, config)
+            checks.init_app(app, state)
         except BaseException:
             del app.extensions[lifecycle.EXTENSION]
             raise
+        for message in configuration.ignored:
+            logs.emit("WARNING", "setup.suspicious", message, __name__, {})
+
+
+def _wrap(app: Flask, state: lifecycle.State) -> None:
+    try:
+        lifecycle.init_app(app, state)
+    except AssertionError as error:  # Flask's, for every set-up method
+        raise HardeningError(
+            f"The app {app.name!r} has served a request already. Call Hardening(app) where "
+            "the app is made, before its first request."
+        ) from error
 
 
 def _state(app: Flask, configuration: Configuration) -> lifecycle.State:

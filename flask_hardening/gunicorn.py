@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 logger_class = "flask_hardening.gunicorn.Logger"
 accesslog = None
+_FAILED_REQUEST = "Error handling request"
 
 
 class Logger(GunicornLogger):  # type: ignore[misc]
@@ -51,8 +52,17 @@ class _MasterHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Write one record; never raise."""
         active = logs.active()
+        if str(record.msg).startswith(_FAILED_REQUEST):
+            error = record.exc_info and record.exc_info[0]
+            if active and error and issubclass(error, SystemExit):
+                return  # a `request.aborted` line has told it, with the ids
+            record.args = tuple(map(_without_query, record.args or ()))
         pipeline = active.pipeline if active else self._own
         take_record(pipeline, record)
+
+
+def _without_query(argument: object) -> object:
+    return argument.partition("?")[0] if isinstance(argument, str) else argument
 
 
 def _pipeline() -> Pipeline:

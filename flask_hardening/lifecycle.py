@@ -166,7 +166,6 @@ def record_of(environ: WSGIEnvironment) -> Record | None:
 def init_app(app: Flask, state: State) -> None:
     """Put the middleware round an app, and a pair of hooks for ways that go past it."""
     lifecycle = Lifecycle(app.wsgi_app, state)
-    app.wsgi_app = lifecycle  # type: ignore[method-assign]
 
     def enter() -> None:
         environ = request.environ
@@ -184,6 +183,7 @@ def init_app(app: Flask, state: State) -> None:
 
     app.before_request(enter)
     app.teardown_request(leave)
+    app.wsgi_app = lifecycle  # type: ignore[method-assign]
 
 
 def _anonymous(_: WSGIEnvironment) -> correlation.Unit:

@@ -58,6 +58,9 @@ class Configuration:
         environ: The process's environment; `FLASK_HARDENING_*` in it wins over
             *config*, so that an operator can change a setting without a release.
 
+    Attributes:
+        ignored: A sentence for each variable that was meant for us and is not read.
+
     Raises:
         ConfigError: Keys are unknown or values impossible. It names all of them.
     """
@@ -73,6 +76,7 @@ class Configuration:
             key: "FLASK_" + key for key in variables
         }
         values |= variables
+        self.ignored = tuple(_ignored(environ, values))
         problems = list(_unknown(values))
         self._sections: dict[type, Any] = {}
         for name, cls in SECTIONS.items():
@@ -151,6 +155,17 @@ def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
             yield (
                 f"{key} is not a setting. The nearest one is {near[0]}: "
                 f"rename the key or remove it."
+            )
+
+
+def _ignored(environ: Mapping[str, str], values: Mapping[str, Any]) -> Iterator[str]:
+    for variable in sorted(environ):
+        key = variable.partition("__")[0]
+        # an app may copy variables to its configuration by itself
+        if key in _known() and key not in values:
+            yield (
+                f"The environment's {variable} is not read: name it FLASK_{variable}, as "
+                "all of Flask's variables."
             )
 
 

@@ -49,6 +49,11 @@ def _header(value: str) -> str | None:
     return None if ok else "must be a header name: letters, digits and '-'"
 
 
+def _environment(value: str) -> str | None:
+    misspelt = value != "development" and value.strip().lower() == "development"
+    return "must be 'development', in small letters" if misspelt else None
+
+
 def _not_negative(value: float) -> str | None:
     return None if value >= 0 else "must not be negative"
 
@@ -86,6 +91,7 @@ class General:
         "",
         "Name of the environment in log lines. `development` alone shows stack "
         "traces to clients; empty follows Flask's `DEBUG`, else `production`.",
+        check=_environment,
     )
 
 
