@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,11 +42,27 @@ def install(installation: Installation) -> None:
         if instance.app is app:
             app.conf[_RESULTS] = _without_ours(app.conf[_RESULTS])
 
+    logger = logging.getLogger("celery.backends.asynchronous")
+    logger.addFilter(_not_the_end)
+    installation.undo_with(partial(logger.removeFilter, _not_the_end))
     installation.connect(signals.celeryd_init, patient)
     if app.configured:  # type: ignore[attr-defined]
         bound()
     else:
         installation.connect(app.on_after_configure, bound)
+
+
+def _not_the_end(record: logging.LogRecord) -> bool:
+    """
+    Say at WARNING that a publish has not reached the result store.
+
+    Celery says at CRITICAL that the app must be restarted. The next publish connects anew,
+    and the publisher has the exception.
+    """
+    if "Retry limit exceeded" in str(record.msg):
+        record.levelno, record.levelname = logging.WARNING, "WARNING"
+        record.msg = "A publish has not reached the Celery result store."
+    return True
 
 
 def _changes(app: Celery, seconds: float) -> dict[str, Any]:

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from celery import signals
+from celery.utils.log import mlevel
+from celery.utils.nodenames import node_format
 
 from celery_hooks import streams
 from flask_hardening.core import logs, process, settings
 from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.logs.encoding import to_json
+from flask_hardening.core.logs.outputs import File
 from flask_hardening.core.settings import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery_hooks.hooks import Installation
+    from flask_hardening.core.logs.pipeline import Pipeline
+
+_DEFAULT_LEVEL = LEVELS["WARNING"]
 
 
 def install(installation: Installation) -> None:
@@ -38,13 +47,23 @@ class WorkerLogs:
         self._installation = installation
         self._stands = False
 
-    def begin(self, instance: Any, **_: Any) -> None:  # noqa: ANN401
+    def begin(self, instance: Any, options: Any = None, **_: Any) -> None:  # noqa: ANN401
         """Set up before Celery looks at its user and warns that it is root."""
         if instance.app is self._installation.app:
-            self.set_up()
+            given = options or {}
+            file = given.get("logfile")
+            if file:
+                file = node_format(file, instance.hostname)
+            self.set_up(given.get("loglevel"), file)
 
-    def set_up(self, **_: Any) -> None:  # noqa: ANN401
-        """Set up our outputs in place of Celery's; runs once, before any fork."""
+    def set_up(self, loglevel: Any = None, logfile: str | None = None, **_: Any) -> None:  # noqa: ANN401
+        """
+        Set up our outputs in place of Celery's; runs once, before any fork.
+
+        Args:
+            loglevel: That of `--loglevel`.
+            logfile: That of `--logfile`.
+        """
         installation = self._installation
         config = installation.configuration.section(settings.Logs)
         if self._stands:
@@ -52,12 +71,17 @@ class WorkerLogs:
         self._stands = True
         owner = f"Celery app {installation.app.main!r}"
         plan = logs.Plan.of(config, development=installation.development)
+        level = _named(loglevel)
+        if level and config.level is None and logs.active() is None:
+            plan = replace(plan, level=level)
         try:
             active = logs.set_up(plan, installation.origin.fields, owner)
+            installation.undo_with(lambda: process.release(logs.ROOM, owner))
+            if logfile and logfile != config.file:
+                installation.undo_with(_write_to(Path(logfile), active.pipeline))
         except ConfigError as error:
             # Celery before 5.6 swallows what a receiver raises and works on, unlogged
             raise SystemExit(f"flask-hardening: {error}") from error
-        installation.undo_with(lambda: process.release(logs.ROOM, owner))
         for message in installation.configuration.ignored:
             logs.emit("WARNING", "setup.suspicious", message, __name__, {})
         conf = installation.app.conf
@@ -90,6 +114,29 @@ class WorkerLogs:
         """Say that the worker has been told to stop."""
         fields = {"signal": str(sig or ""), "how": str(how or "").lower()}
         logs.emit("INFO", "worker.stopping", "The worker stops.", __name__, fields)
+
+
+def _named(loglevel: object) -> str | None:
+    """Return the level of `--loglevel`; Celery's default can't be told from a choice."""
+    number = mlevel(loglevel) if isinstance(loglevel, (int, str)) else _DEFAULT_LEVEL
+    names = {number: name for name, number in LEVELS.items()}
+    return None if number == _DEFAULT_LEVEL else names.get(number)
+
+
+def _write_to(path: Path, pipeline: Pipeline) -> Callable[[], None]:
+    """Write each line to the file of `--logfile`, too."""
+    try:
+        file = File(path)
+    except ConfigError as error:
+        text = str(error).replace("HARDENING_LOGS_FILE =", "--logfile")
+        raise ConfigError(text) from error
+    untap = pipeline.tap(lambda line: file.write(to_json(line)))
+
+    def undo() -> None:
+        untap()
+        file.close()
+
+    return undo
 
 
 def _calls(call: Callable[[], None]) -> Callable[..., None]:
