@@ -193,7 +193,7 @@ BUGS = [
     DriverError(sqlstate="42703"),
     DriverError(1054, "Unknown column 'connection refused' in 'field list'"),
     DriverError("no such table: connection_refused"),
-    DriverError("no such column: timed_out"),
+    DriverError("no such column: timeout"),
     DriverError('near "SELEC": syntax error'),
     DriverError("too many SQL variables"),
     DriverError("Error binding parameter 1"),

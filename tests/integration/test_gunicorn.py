@@ -177,3 +177,4 @@ def test_a_request_that_times_out_is_told_of_once(tmp_path):
     assert (
         len([x for x in child.found(correlation_id="slow") if x.get("event") in ENDS]) == 1
     )
+    assert not [x for x in child.lines() if "Error handling request" in x["message"]]
