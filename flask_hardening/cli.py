@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, BinaryIO
 
 import click
 from flask import current_app
 from flask.cli import with_appcontext
 
 from flask_hardening.core import logs, settings
+from flask_hardening.core.logs.parts import Joiner
 from flask_hardening.lifecycle import EXTENSION, state_of
 
 if TYPE_CHECKING:
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
 
 _HEADINGS = ("SETTING", "VALUE", "FROM")
 _WIDEST = 30
+_LONGEST_READ = 1 << 20
 
 
 @click.group("hardening")
@@ -46,6 +49,29 @@ def show_config(*, changed: bool) -> None:
     ]
     for line in _columns([_HEADINGS, *rows]):
         click.echo(line)
+
+
+@cli.command("join")
+@click.argument("files", nargs=-1, type=click.File("rb"))
+def join_parts(files: tuple[BinaryIO, ...]) -> None:
+    """
+    Put records together again that were written in parts.
+
+    Reads FILES, or standard input, and prints all other lines as they are. A record that
+    lacks parts is printed as its parts, told of on standard error, and makes the command
+    end with 1.
+    """
+    joiner = Joiner()
+    out = sys.stdout.buffer
+    sources: tuple[BinaryIO, ...] = files or (sys.stdin.buffer,)
+    for file in sources:
+        while line := file.readline(_LONGEST_READ):
+            out.writelines(joiner.feed(line))
+    out.writelines(joiner.end())
+    out.flush()
+    for sentence in joiner.incomplete:
+        click.echo(sentence, err=True)
+    sys.exit(1 if joiner.incomplete else 0)
 
 
 def _came_out(state: State) -> dict[str, str]:

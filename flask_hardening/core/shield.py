@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import Counter
+from collections import Counter, deque
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import orjson
+
+from flask_hardening.core import channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,7 +19,9 @@ Loss = tuple[str, str, str]
 
 dropped: Counter[Loss] = Counter()
 _said: set[Loss] = set()
+_pending: deque[Loss] = deque()
 _lock = threading.Lock()
+_KINDS = 100  # reasons may come from outside
 _STDERR = 2
 
 
@@ -45,32 +49,62 @@ def drop(signal: str, output: str, reason: str) -> None:
     """
     Count one loss, and say it on stderr the first time it happens.
 
-    It is said past all outputs of ours: one of them may be what failed.
+    It is said past all outputs of ours: one of them may be what failed. Nobody waits for
+    the lock: who holds it counts for all, so a signal handler or a finalizer that comes in
+    between can lose something too.
     """
-    loss = (signal, output, reason)
-    with _lock:
+    _pending.append((signal, output, reason))
+    while _pending and _lock.acquire(blocking=False):
+        try:
+            first = _count()
+        finally:
+            _release()
+        for loss in first:
+            _say(loss)
+
+
+def _count() -> list[Loss]:
+    first = []
+    while _pending:
+        loss = _pending.popleft()
+        if loss not in dropped and len(dropped) >= _KINDS:
+            loss = (loss[0], "other", "other")
         dropped[loss] += 1
-        first = loss not in _said
-        _said.add(loss)
-    if first:
-        _say(loss)
+        if loss not in _said:
+            _said.add(loss)
+            first.append(loss)
+    return first
 
 
-def _say(loss: Loss) -> None:
+def _release() -> None:
+    if _lock.locked():  # a fork in between has renewed it
+        _lock.release()
+
+
+def loss_line(message: str, loss: Loss, **more: int) -> bytes:
+    """Return the line that tells of a loss."""
     signal, output, reason = loss
     line = {
         "timestamp": datetime.now(timezone.utc),
         "level": "WARNING",
-        "message": "Telemetry was lost; more of this kind is only counted.",
+        "message": message,
         "event": "telemetry.dropped",
         "logger": __name__,
         "signal": signal,
         "output": output,
         "reason": reason,
+        **more,
     }
+    return orjson.dumps(line, option=orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE)
+
+
+def _say(loss: Loss) -> None:
     try:
-        os.write(_STDERR, orjson.dumps(line, option=orjson.OPT_UTC_Z) + b"\n")
-    except (OSError, ValueError):
+        told = loss_line("Telemetry was lost; more of this kind is only counted.", loss)
+        stderr = channel.standard(_STDERR)
+        stderr.look()
+        stderr.write(told)
+    except (OSError, ValueError, TypeError):
         return
 
 

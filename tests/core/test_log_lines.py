@@ -147,6 +147,21 @@ def test_to_json_is_always_one_line_of_json(fields):
     assert to_console(fields | line, colour=False).count(b"\n") == 1
 
 
+def test_no_key_comes_twice():
+    """The number 1 and the text "1" are one key in JSON, and it stands there once."""
+    data = to_json({"timestamp": NOW, "level": "INFO", "value": {1: "a", "1": "b"}})
+    assert data.count(b'"1":') == 1
+
+
+def test_a_record_of_nothing_but_trouble():
+    """Even a record whose own fields can't be read is a line that says so."""
+    line = {"level": Raises(), "timestamp": None, Raises(): 1, "correlation_id": "c-1"}
+    found = json.loads(to_json(line))
+    assert found["message"] == "This record could not be encoded."
+    assert found["correlation_id"] == "c-1"
+    assert RFC_3339.fullmatch(found["timestamp"])
+
+
 @pytest.mark.parametrize(
     "text",
     ["a\nERROR forged", "a\r\nb", "a\x1b[2Jb", "a\x85b", "a\u2028b", "a\x00b", "\x9b1m"],

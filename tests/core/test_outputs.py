@@ -11,7 +11,8 @@ from loguru import logger
 
 from flask_hardening import ConfigError
 from flask_hardening.core import process, shield
-from flask_hardening.core.logs.outputs import write_whole
+from flask_hardening.core.channel import Channel
+from flask_hardening.core.logs.outputs import _Lines
 
 
 @pytest.mark.parametrize("name", ["stdout", "stderr"])
@@ -73,15 +74,16 @@ def test_a_reader_that_has_gone_is_counted(capfd):
     """A line to a closed pipe is lost, counted, and said once on stderr."""
     reading, writing = os.pipe()
     os.close(reading)
-    write_whole(writing, b"x\n", "pipe")
-    write_whole(writing, b"x\n", "pipe")
+    output = _Lines("pipe", Channel(writing, owned=True))
+    output.write(b"x\n")
+    output.write(b"x\n")
     os.close(writing)
     assert shield.dropped == {("log", "pipe", "Broken pipe"): 2}
     assert capfd.readouterr().err.count("telemetry.dropped") == 1
     shield.dropped.clear()
 
 
-def test_a_short_write_is_finished(monkeypatch):
+def test_a_short_write_is_finished(monkeypatch, tmp_path):
     """A descriptor that takes a line in pieces gets all of it."""
     taken = []
 
@@ -90,5 +92,7 @@ def test_a_short_write_is_finished(monkeypatch):
         return len(taken[-1])
 
     monkeypatch.setattr(os, "write", write)
-    write_whole(1, b"a whole line\n", "slow")
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        _Lines("slow", Channel(file.fileno(), owned=True)).write(b"a whole line\n")
     assert b"".join(taken) == b"a whole line\n"

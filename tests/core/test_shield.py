@@ -50,6 +50,31 @@ def test_stderr_that_is_closed_costs_nothing(monkeypatch):
     assert shield.dropped.pop(("log", "x", "y")) == 1
 
 
+def test_kinds_are_bounded(capfd):
+    """Reasons that come from outside don't grow the count without end; none is forgotten."""
+    for number in range(1000):
+        drop("log", "x", f"reason {number}")
+    assert len(shield.dropped) <= 101
+    assert sum(shield.dropped.values()) == 1000
+    assert capfd.readouterr().err.count("telemetry.dropped") <= 101
+    shield.dropped.clear()
+
+
+def test_a_loss_while_a_loss_is_counted(capfd, monkeypatch):
+    """A signal handler that logs while the lock is held neither hangs nor goes uncounted."""
+    real = shield._count
+
+    def interrupted():
+        monkeypatch.setattr(shield, "_count", real)
+        drop("log", "handler", "inner")
+        return real()
+
+    monkeypatch.setattr(shield, "_count", interrupted)
+    drop("log", "x", "outer")
+    assert shield.dropped == {("log", "x", "outer"): 1, ("log", "handler", "inner"): 1}
+    shield.dropped.clear()
+
+
 SCRIPT = """
 import os, threading
 from flask_hardening.core import shield

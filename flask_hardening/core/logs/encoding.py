@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from textwrap import indent
 from typing import Any
 
@@ -10,7 +10,8 @@ import orjson
 
 from flask_hardening.core.logs.redaction import clean
 
-_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS | orjson.OPT_APPEND_NEWLINE
+# no OPT_NON_STR_KEYS: 1 and "1" would be the same key twice
+_OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
 _HIDDEN = frozenset(
     {
         "timestamp",
@@ -54,7 +55,7 @@ def to_json(line: dict[str, Any]) -> bytes:
     """Return a record as one line of JSON (RFC 8259); it never raises."""
     try:
         return orjson.dumps(line, option=_OPTIONS)
-    except (TypeError, ValueError, RecursionError):
+    except Exception:  # noqa: BLE001 - whatever a value does when it is looked at
         return _to_json_with_force(line)
 
 
@@ -64,10 +65,12 @@ def _to_json_with_force(line: dict[str, Any]) -> bytes:
         copy = {_ascii(key): _encodable(clean(value)) for key, value in line.items()}
         return orjson.dumps({**copy, "timestamp": stamp}, option=_OPTIONS)
     except Exception:  # noqa: BLE001 - a line with little in it beats a lost one
-        keep = ("timestamp", "level", "event", "correlation_id", "request_id")
-        rest = {key: line[key] for key in keep if key in line}
-        rest["message"] = "This record could not be encoded."
-        return orjson.dumps(rest, option=_OPTIONS, default=repr)
+        keep = ("level", "event", "logger", "service", "correlation_id", "request_id")
+        rest = {key: _ascii(line[key]) for key in keep if type(line.get(key)) is str}
+        stamp = line.get("timestamp")
+        now = stamp if type(stamp) is datetime else datetime.now(timezone.utc)
+        told = {**rest, "message": "This record could not be encoded."}
+        return orjson.dumps({"timestamp": now, **told}, option=_OPTIONS)
 
 
 def _encodable(value: Any) -> Any:  # noqa: ANN401

@@ -1,12 +1,14 @@
-"""Where lines go: a stream's file descriptor or an append-only file, one write per line."""
+"""Where lines go: a stream's file descriptor or an append-only file; what is lost is counted."""
 
 from __future__ import annotations
 
 import os
 from typing import TYPE_CHECKING, Protocol
 
+from flask_hardening.core.channel import Channel, standard, write_pieces
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.shield import drop
+from flask_hardening.core.logs.parts import split
+from flask_hardening.core.shield import drop, loss_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,7 +29,41 @@ class Output(Protocol):
         """Let go of what was opened."""
 
 
-class Stream:
+class _Lines:
+    """Writes lines to a channel, counts those that are lost, and says so when it goes on."""
+
+    def __init__(self, name: str, channel: Channel) -> None:
+        self.name = name
+        self._channel = channel
+        self._lost = 0
+
+    def write(self, line: bytes) -> None:
+        """Write one whole line, or count it as lost; never raise."""
+        try:
+            write_pieces(self._channel, line, split)
+        except Exception as error:  # noqa: BLE001 - a line must not cost a request
+            self._lost += 1
+            drop("log", self.name, _reason(error))
+            return
+        if self._lost:
+            self._tell()
+
+    def _tell(self) -> None:
+        lost, self._lost = self._lost, 0
+        message = f"{lost} lines were lost before this one."
+        told = loss_line(message, ("log", self.name, "see stderr"), count=lost)
+        try:
+            write_pieces(self._channel, told, split)
+        except OSError:
+            self._lost += lost  # it will be told with those to come
+
+
+def _reason(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) else None
+    return text or type(error).__name__
+
+
+class Stream(_Lines):
     """
     A standard stream, written past Python's buffer.
 
@@ -36,12 +72,8 @@ class Stream:
     """
 
     def __init__(self, name: str) -> None:
-        self.name = name
         self.descriptor = _DESCRIPTORS[name]
-
-    def write(self, line: bytes) -> None:
-        """Write one whole line, or count it as lost."""
-        write_whole(self.descriptor, line, self.name)
+        super().__init__(name, standard(self.descriptor))
 
     def is_terminal(self) -> bool:
         """Tell whether a person is looking."""
@@ -54,7 +86,7 @@ class Stream:
         """Leave the stream open: it belongs to the process."""
 
 
-class File:
+class File(_Lines):
     """
     One file that all processes append to.
 
@@ -62,32 +94,19 @@ class File:
         ConfigError: It can't be opened.
     """
 
-    name = "file"
-
     def __init__(self, path: Path) -> None:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
         try:
-            self._descriptor = os.open(path, flags, _FILE_MODE)
+            descriptor = os.open(path, flags, _FILE_MODE)
         except OSError as error:
             raise ConfigError(
                 f"HARDENING_LOGS_FILE = {str(path)!r} can't be opened for appending "
                 f"({error.strerror}). Create its folder, or let the process write to it."
             ) from error
-
-    def write(self, line: bytes) -> None:
-        """Append one whole line, or count it as lost."""
-        write_whole(self._descriptor, line, self.name)
+        super().__init__("file", Channel(descriptor, owned=True))
+        self._descriptor = descriptor
 
     def close(self) -> None:
         """Close the file."""
+        self._channel.close()
         os.close(self._descriptor)
-
-
-def write_whole(descriptor: int, line: bytes, name: str) -> None:
-    """Write one line to a descriptor; a failure is counted, not raised."""
-    try:
-        written = os.write(descriptor, line)
-        while written < len(line):
-            written += os.write(descriptor, line[written:])
-    except OSError as error:
-        drop("log", name, error.strerror or type(error).__name__)
