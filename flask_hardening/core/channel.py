@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import math
 import os
 import select
 import socket
 import stat
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -19,9 +21,11 @@ if TYPE_CHECKING:
 PIPE_BUF = select.PIPE_BUF  # what the kernel writes to a pipe as one piece
 PATIENCE = 0.05  # seconds for a reader that takes nothing
 RENEWED = 1.0  # seconds until a reader that was given up is waited for again
+REDIRECTED = 0.01  # seconds until it is noticed that a pipe was redirected
 
 _PRIVATE = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _NO_IDENTITY = (-1, -1)
+_clock = time.monotonic
 
 
 class Channel:
@@ -50,6 +54,58 @@ class Channel:
         self._given_up_at: float | None = None
         self._turn: threading.Lock | None = None
         self._pid = os.getpid()
+        self._quick = -1
+        self._longest_quick = 0
+        self._look_again = 0.0
+
+    def write_line(self, line: bytes, split: Callable[[bytes, int], list[bytes]]) -> None:
+        """
+        Write one line, in pieces where it is too long to go out as a whole.
+
+        Args:
+            line: The whole line.
+            split: Makes pieces that have at most so many bytes.
+
+        Raises:
+            OSError: It, or the rest of it, is lost.
+        """
+        if self._write_quickly(line):
+            return
+        limit = self.look()
+        self._choose_quick()
+        if not limit or len(line) <= limit:
+            self.write(line)
+            return
+        for piece in split(line, limit):
+            self.write(piece)
+
+    def _write_quickly(self, line: bytes) -> bool:
+        """Write one line if nothing is special about it; this is what most lines cost."""
+        quick = self._quick
+        if quick < 0 or len(line) > self._longest_quick or _clock() > self._look_again:
+            return False
+        try:
+            status = os.fstat(quick)
+            if (status.st_dev, status.st_ino) != self._identity:
+                return False
+            taken = os.write(quick, line)
+        except OSError:
+            self._quick = -1
+            return False
+        if taken < len(line):
+            self._quick = -1
+            self._write(line, taken)
+        return True
+
+    def _choose_quick(self) -> None:
+        if self._turn or self._must_ask or self._torn or self._given_up_at:
+            self._quick = -1
+        elif self._private >= 0:
+            self._quick, self._longest_quick = self._private, PIPE_BUF
+            self._look_again = _clock() + REDIRECTED
+        else:
+            self._quick, self._look_again = self.descriptor, math.inf
+            self._longest_quick = self.atomic_limit or sys.maxsize
 
     def look(self) -> int:
         """
@@ -65,7 +121,9 @@ class Channel:
         if (status.st_dev, status.st_ino) != self._identity:
             self._adopt(status)
         elif self._private >= 0 and not self._still(self._private):
-            self._private = -1  # somebody closed it: it may be another's by now
+            self._private = (
+                self._quick
+            ) = -1  # somebody closed it: it may be another's by now
             self._adopt(status)
         return self.atomic_limit
 
@@ -89,7 +147,7 @@ class Channel:
             self._socket = None
         if self._private >= 0 and self._still(self._private):
             os.close(self._private)
-        self._private = -1
+        self._private = self._quick = -1
         self._identity = _NO_IDENTITY
 
     def _adopt(self, status: os.stat_result) -> None:
@@ -124,11 +182,10 @@ class Channel:
             return False
         return (status.st_dev, status.st_ino) == self._identity
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, taken: int = 0) -> None:
         if self._torn:
             data = b"\n" + data
         deadline = 0.0
-        taken = 0
         try:
             while taken < len(data):
                 try:
@@ -141,10 +198,10 @@ class Channel:
         except OSError as error:
             self._torn = self._torn if taken == 0 else data[:taken] != b"\n"
             if error.errno == errno.EAGAIN:
-                self._given_up_at = self._given_up_at or time.monotonic()
+                self._given_up_at = self._given_up_at or _clock()
             raise
         self._torn = False
-        if self._given_up_at and time.monotonic() - self._given_up_at > RENEWED:
+        if self._given_up_at and _clock() - self._given_up_at > RENEWED:
             self._given_up_at = None
 
     def _give(self, data: bytes) -> int:
@@ -157,11 +214,11 @@ class Channel:
         return os.write(self.descriptor, data)
 
     def _deadline(self) -> float:
-        return time.monotonic() + (0.0 if self._given_up_at else PATIENCE)
+        return _clock() + (0.0 if self._given_up_at else PATIENCE)
 
     def _wait(self, deadline: float) -> bool:
         """Wait for the reader; all threads that wait give up with the first of them."""
-        left = deadline - time.monotonic()
+        left = deadline - _clock()
         if left > 0 and not self._given_up_at:
             where = self._private if self._private >= 0 else self.descriptor
             if _writable(where, left):
@@ -194,20 +251,3 @@ _standard: dict[int, Channel] = {}
 def standard(descriptor: int) -> Channel:
     """Return the process's one channel to a standard stream, so that patience is shared."""
     return _standard.setdefault(descriptor, Channel(descriptor))
-
-
-def write_pieces(
-    channel: Channel, line: bytes, split: Callable[[bytes, int], list[bytes]]
-) -> None:
-    """
-    Write one line, in pieces where it is too long to go out as a whole.
-
-    Raises:
-        OSError: It, or the rest of it, is lost.
-    """
-    limit = channel.look()
-    if not limit or len(line) <= limit:
-        channel.write(line)
-        return
-    for piece in split(line, limit):
-        channel.write(piece)

@@ -41,6 +41,12 @@ def lost():
 
 
 @pytest.fixture
+def _looks_at_once(monkeypatch):
+    """A redirected pipe is noticed with the next line."""
+    monkeypatch.setattr(channel, "REDIRECTED", -1.0)
+
+
+@pytest.fixture
 def pipe():
     """A pipe whose ends are closed at the end, and an output to it."""
     ends = os.pipe()
@@ -103,6 +109,7 @@ def test_a_long_record_goes_in_parts(pipe):
     assert max(map(len, lines)) <= PIPE_BUF
 
 
+@pytest.mark.usefixtures("_looks_at_once")
 def test_a_stranger_at_our_number_gets_nothing(tmp_path):
     """When stdout was closed and a file of the app has its number, no line goes there."""
     reading, writing = os.pipe()
@@ -123,6 +130,7 @@ def test_a_stranger_at_our_number_gets_nothing(tmp_path):
     os.close(reading)
 
 
+@pytest.mark.usefixtures("_looks_at_once")
 def test_a_redirected_stream_is_followed(pipe):
     """Who puts another file in stdout's place, as `dup2` does, gets the lines from then on."""
     reading, writing = os.pipe()

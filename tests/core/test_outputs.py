@@ -83,6 +83,21 @@ def test_a_reader_that_has_gone_is_counted(capfd):
     shield.dropped.clear()
 
 
+def test_a_tap_that_raises(set_up_logs, read_lines):
+    """Who listens to the records and fails costs neither the line nor the other listeners."""
+    pipeline = set_up_logs().pipeline
+    seen = []
+
+    def fail(line):
+        raise ValueError(line)
+
+    pipeline.tap(fail)
+    pipeline.tap(seen.append)
+    logger.info("x")
+    assert [line["message"] for line in seen + read_lines()] == ["x", "x"]
+    assert shield.dropped.pop(("log", "tap", "ValueError")) == 1
+
+
 def test_a_short_write_is_finished(monkeypatch, tmp_path):
     """A descriptor that takes a line in pieces gets all of it."""
     taken = []

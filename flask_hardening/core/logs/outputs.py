@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from flask_hardening.core.channel import Channel, standard, write_pieces
+from flask_hardening.core.channel import Channel, standard
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.logs.parts import split
 from flask_hardening.core.shield import drop, loss_line
@@ -40,7 +40,7 @@ class _Lines:
     def write(self, line: bytes) -> None:
         """Write one whole line, or count it as lost; never raise."""
         try:
-            write_pieces(self._channel, line, split)
+            self._channel.write_line(line, split)
         except Exception as error:  # noqa: BLE001 - a line must not cost a request
             self._lost += 1
             drop("log", self.name, _reason(error))
@@ -53,7 +53,7 @@ class _Lines:
         message = f"{lost} lines were lost before this one."
         told = loss_line(message, ("log", self.name, "see stderr"), count=lost)
         try:
-            write_pieces(self._channel, told, split)
+            self._channel.write_line(told, split)
         except OSError:
             self._lost += lost  # it will be told with those to come
 

@@ -9,6 +9,7 @@ from flask_hardening.core import correlation
 from flask_hardening.core.logs.encoding import to_console, to_json
 from flask_hardening.core.logs.tracebacks import exception_fields
 from flask_hardening.core.settings import LEVELS
+from flask_hardening.core.shield import shielded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,7 +109,7 @@ class Pipeline:
         for stream, colour in self._readable:
             stream.write(to_console(line, colour=colour))
         for tap in self._taps:
-            tap(line)
+            shielded("log", "tap", tap, line)
 
     def tap(self, tap: Tap) -> Callable[[], None]:
         """Let *tap* see each record too; returns what takes it out again."""
