@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import os
 import subprocess
 import sys
 import threading
+import time
+
+from processes import answers, environment, free_port, poll
 
 WRITER = """
 import sys
@@ -125,3 +129,40 @@ def test_a_closed_stdout(tmp_path):
     assert b"lost 1000" in done.stderr
     assert done.stderr.count(b"telemetry.dropped") == 1
     assert (tmp_path / "data").read_bytes() == b""
+
+
+def test_gunicorn_whose_reader_stops(tmp_path):
+    """A server whose log nobody reads answers a thousand requests, and logs again later."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "-c", "python:flask_hardening.gunicorn"]
+    command += ["--bind", f"127.0.0.1:{port}", "--workers", "1", "web_app:app"]
+    with (tmp_path / "err").open("wb") as err:
+        server = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=err, env=environment(), cwd=tmp_path
+        )
+    try:
+        poll(lambda: answers(port), "gunicorn to listen")
+        begin = time.monotonic()
+        assert {ask(port) for _ in range(1000)} == {200}
+        assert time.monotonic() - begin < 60
+        assert (tmp_path / "err").read_text().count("telemetry.dropped") == 1
+        os.set_blocking(server.stdout.fileno(), False)
+        assert server.stdout.read().count(b"\n") < 1000
+        assert ask(port) == 200
+        told = poll(server.stdout.read, "lines after the loss")
+        assert b"telemetry.dropped" in told
+        assert b"request.finished" in told
+    finally:
+        server.terminate()
+        server.stdout.close()
+        assert server.wait(30) == 0
+
+
+def ask(port):
+    """Return the status of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection.request("GET", "/")
+    answer = connection.getresponse()
+    answer.read()
+    connection.close()
+    return answer.status

@@ -51,7 +51,7 @@ class _Lines:
     def _tell(self) -> None:
         lost, self._lost = self._lost, 0
         message = f"{lost} lines were lost before this one."
-        told = loss_line(message, ("log", self.name, "see stderr"), count=lost)
+        told = loss_line(message, ("log", self.name, "told on stderr"), count=lost)
         try:
             self._channel.write_line(told, split)
         except OSError:
