@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import difflib
 import functools
@@ -121,13 +120,18 @@ def environment(environ: Mapping[str, str], below: Mapping[str, Any]) -> dict[st
             continue
         try:
             value = json.loads(environ[variable])
-        except ValueError:
+        except (ValueError, RecursionError):
             value = environ[variable]
         key, *path = variable.removeprefix("FLASK_").split("__")
         if path and key not in found and isinstance(below.get(key), dict):
-            found[key] = copy.deepcopy(below[key])
+            found[key] = _copied(below[key])
         _put(found, [key, *path], value)
     return found
+
+
+def _copied(value: dict[str, Any]) -> dict[str, Any]:
+    # the app's own values stay its own: only dicts are written into
+    return {k: _copied(v) if isinstance(v, dict) else v for k, v in value.items()}
 
 
 def _put(target: dict[str, Any], path: list[str], value: object) -> None:
@@ -223,7 +227,10 @@ _NAMES = {
 
 def _scalar(value: object, kind: type) -> tuple[Any, str | None]:
     if kind is float and type(value) is int:
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError:
+            return value, "must be a finite number"
     if type(value) is not kind and not (kind is str and isinstance(value, str)):
         return value, _NAMES[kind]
     if isinstance(value, float) and not math.isfinite(value):
