@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-gunicorn = pytest.importorskip("flask_hardening.gunicorn")
+from flask_hardening import gunicorn
 
 
 def _raised(error):

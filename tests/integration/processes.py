@@ -11,15 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from sample_app.demo.processes import free_port
+
 HERE = Path(__file__).parent
 TAIL = 4000
-
-
-def free_port():
-    """Return a TCP port of the loopback interface that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def poll(condition, what, timeout=30.0, every=0.02):

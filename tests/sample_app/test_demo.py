@@ -59,15 +59,20 @@ def processes_in(folder):
 def running(tmp_path, *arguments):
     """Start the demo; yields its process, and what tells whether it has said something."""
     output = tmp_path / "screen"
-    with output.open("wb") as screen:
-        demo = subprocess.Popen(
-            [*COMMAND, *arguments],
-            env=environment(TMPDIR=str(tmp_path)),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
-            stdout=screen,
-            stderr=subprocess.STDOUT,
-        )
+    # tests run under nohup would hand down that a closed terminal changes nothing
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        with output.open("wb") as screen:
+            demo = subprocess.Popen(
+                [*COMMAND, *arguments],
+                env=environment(TMPDIR=str(tmp_path)),
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=screen,
+                stderr=subprocess.STDOUT,
+            )
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
 
     def said(text):
         assert demo.poll() is None, output.read_text()
