@@ -102,8 +102,7 @@ def unit_of(request: Any, task: str, origin: correlation.Origin) -> correlation.
         found,
         caller.request_id if caller else None,
         origin,
-        task_id=request.id or "",
-        task=task,
+        {"task_id": request.id or "", "task": task},
     )
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from celery.exceptions import Ignore, Reject, Retry
 
-from flask_hardening.core.logs.tracebacks import exception_fields
 from flask_hardening.core.recognition import INTERNAL, classify
 
 if TYPE_CHECKING:
@@ -17,24 +16,10 @@ _REMEMBERED = 1000
 _recent: OrderedDict[tuple[str, int], None] = OrderedDict()
 
 
-def failure_fields(error: BaseException, stack: str | None) -> dict[str, Any]:
-    """
-    Return what a line says of a failed attempt.
-
-    Args:
-        error: Its exception.
-        stack: The stack as Celery has written it, for an exception that came from another
-            process without one.
-    """
+def failure_fields(error: BaseException) -> dict[str, Any]:
+    """Return what a line says of a failed attempt, beside its exception."""
     verdict = classify(error) or INTERNAL
-    fields = exception_fields(error)
-    if error.__traceback__ is None and stack:
-        fields["exception_stack"] = stack
-    return {
-        "error_category": verdict.category.value,
-        "error_code": verdict.code,
-        **fields,
-    }
+    return {"error_category": verdict.category.value, "error_code": verdict.code}
 
 
 def is_failure(error: object) -> bool:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from celery_hooks import correlation, logs, losses, publishing, worker
-from flask_hardening.core import settings
+from flask_hardening.core import process, redaction, settings
 from flask_hardening.core.config import Configuration
 from flask_hardening.core.correlation import AllowList, Origin
 from flask_hardening.core.errors import ConfigError
@@ -85,6 +85,9 @@ def install(app: Celery, config: Mapping[str, Any] | None = None) -> None:
     if standing is not None:
         _refuse_difference(standing, new)
         return
+    owner = f"Celery app {app.main!r}"
+    redaction.set_up(new.configuration.section(settings.Redaction), owner)
+    new.undo_with(lambda: process.release(redaction.ROOM, owner))
     correlation.install(new)
     publishing.install(new)
     worker.install(new)

@@ -11,8 +11,7 @@ from celery import signals
 
 from celery_hooks import errors
 from celery_hooks.correlation import ID_HEADER, bound, run_of, unit_of
-from flask_hardening.core import correlation, logs, settings
-from flask_hardening.core.logs.redaction import clean, clean_fields
+from flask_hardening.core import correlation, logs, redaction, settings
 
 if TYPE_CHECKING:
     from celery import Task
@@ -104,10 +103,11 @@ class _TaskLines:
             return
         cause = getattr(reason, "exc", None)
         more: dict[str, Any] = {"retry_in": _seconds(getattr(reason, "when", None))}
-        if isinstance(cause, BaseException):
-            more |= errors.failure_fields(cause, None)
+        error = cause if isinstance(cause, BaseException) else None
+        if error is not None:
+            more |= errors.failure_fields(error)
         more |= self._shown(request.args, request.kwargs)
-        self._line("WARNING", "task.retried", sender, request, more)
+        self._line("WARNING", "task.retried", sender, request, more, error)
 
     def failed(
         self,
@@ -123,11 +123,13 @@ class _TaskLines:
         request = sender.request
         if run_of(request) is None and not errors.first_time(sender, task_id):
             return
-        more = errors.failure_fields(exception, getattr(einfo, "traceback", None))
+        more = errors.failure_fields(exception)
         more |= self._shown(request.args, request.kwargs)
+        # an exception that came from another process has lost its stack on the way
+        stack = getattr(einfo, "traceback", None) if not exception.__traceback__ else None
         expected = bool(sender.throws) and isinstance(exception, tuple(sender.throws))
         level = "INFO" if expected else "ERROR"
-        self._line(level, "task.failed", sender, request, more)
+        self._line(level, "task.failed", sender, request, more, exception, stack)
 
     def ended(self, task: Task[Any, Any], state: str | None = None, **_: Any) -> None:  # noqa: ANN401
         """After all else: the ends that have no signal of their own."""
@@ -166,8 +168,13 @@ class _TaskLines:
             headers.get("root_id")
         )
         queue = (message.delivery_info or {}).get("routing_key")
+        # both are what the message says
+        task, task_id = map(redaction.active().scrub, (task, task_id))
         unit = correlation.Unit(
-            found or correlation.new_id(), None, self._origin, task_id=task_id, task=task
+            found or correlation.new_id(),
+            None,
+            self._origin,
+            {"task_id": task_id, "task": task},
         )
         with bound(unit):
             logs.emit(
@@ -185,6 +192,8 @@ class _TaskLines:
         task: Task[Any, Any],
         request: Any,  # noqa: ANN401
         more: dict[str, Any],
+        error: BaseException | None = None,
+        stack: str | None = None,
     ) -> None:
         run = run_of(request)
         unit = run.unit if run else unit_of(request, task.name, self._origin)
@@ -196,13 +205,13 @@ class _TaskLines:
             **more,
         }
         with bound(unit):
-            logs.emit(level, event, f"{task.name} {event[5:]}", __name__, fields)
+            message = f"{task.name} {event[5:]}"
+            logs.emit(level, event, message, __name__, fields, error, stack)
 
     def _shown(self, args: Any, kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         if not self._arguments:
             return {}
-        named = clean_fields(kwargs) if isinstance(kwargs, dict) else clean(kwargs)
-        return {"args": clean(args), "kwargs": named}
+        return {"args": args, "kwargs": kwargs}
 
 
 def _since(started: float) -> float:

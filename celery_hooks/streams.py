@@ -12,7 +12,7 @@ from flask_hardening.core import logs
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_LONGEST = 65536
+_LONGEST = 32_768
 
 
 class LineStream(io.TextIOBase):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
-    from flask_hardening.lifecycle import Record, State
+    from flask_hardening.record import Record, State
 
 _DEVELOPMENT = "development"
 

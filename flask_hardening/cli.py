@@ -11,10 +11,10 @@ from flask.cli import with_appcontext
 
 from flask_hardening.core import logs, settings
 from flask_hardening.core.logs.parts import Joiner
-from flask_hardening.lifecycle import EXTENSION, state_of
+from flask_hardening.record import EXTENSION, state_of
 
 if TYPE_CHECKING:
-    from flask_hardening.lifecycle import State
+    from flask_hardening.record import State
 
 _HEADINGS = ("SETTING", "VALUE", "FROM")
 _WIDEST = 30

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from flask import request
 from werkzeug.exceptions import BadRequest
 
-from flask_hardening.core.correlation import Unit, new_id, valid
+from flask_hardening.core.correlation import Unit, new_id, new_ids, valid
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.lifecycle import state_of
+from flask_hardening.record import state_of
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIEnvironment
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from flask_hardening.core.settings import Correlation
-    from flask_hardening.lifecycle import Record
+    from flask_hardening.record import Record
 
 _MISSING = "hardening.uncorrelated"
 
@@ -41,9 +41,11 @@ def init_app(app: Flask, config: Correlation) -> None:
     trusts = config.inbound != "ignore"
 
     def identify(environ: WSGIEnvironment) -> Unit:
-        given = valid(environ.get(inbound_key)) if trusts else None
-        unit = Unit(given or new_id(), new_id(), origin)
-        if given is None:
+        given = environ.get(inbound_key) if trusts else None
+        if given is not None and valid(given):
+            unit = Unit(given, new_id(), origin)
+        else:
+            unit = Unit(*new_ids(), origin)
             environ[_MISSING] = True
         # views and other extensions read the ids from request.headers
         environ[inbound_key] = unit.correlation_id

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response
 
     from flask_hardening.core.recognition import Verdict
-    from flask_hardening.lifecycle import Answer, Record
+    from flask_hardening.record import Answer, Record
 
 JSON = "application/json"
 PROBLEM = "application/problem+json"

@@ -28,7 +28,7 @@ from flask_hardening.core.errors import (
 )
 from flask_hardening.core.recognition import INTERNAL, VALIDATION, Verdict, classify
 from flask_hardening.error_response import Shape, crash_response, render
-from flask_hardening.lifecycle import Record, record_of, state_of
+from flask_hardening.record import Record, record_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Response as BaseResponse
 
     from flask_hardening.core.settings import Errors
-    from flask_hardening.lifecycle import Answer, State
+    from flask_hardening.record import Answer, State
 
     Handler = Callable[[Any], Any]
 
@@ -162,10 +162,11 @@ def _respond(shape: Shape, error: Exception) -> BaseResponse:
 
 
 def _record() -> Record:
-    record = record_of(request.environ)
+    environ = request.environ
+    record = record_of(environ)
     if record is None:  # a context that no request hook has run in
-        state = state_of(current_app)
-        record = Record(request.environ, state.identify(request.environ))
+        record = Record(environ, state_of(current_app).identify(environ))
+    record.note_route()
     return record
 
 

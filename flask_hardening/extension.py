@@ -6,8 +6,8 @@ import importlib
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask_hardening import checks, lifecycle
-from flask_hardening.core import logs, settings
+from flask_hardening import checks, lifecycle, record
+from flask_hardening.core import logs, process, redaction, settings
 from flask_hardening.core.config import Configuration
 from flask_hardening.core.correlation import AllowList, Origin
 from flask_hardening.core.errors import HardeningError
@@ -53,14 +53,16 @@ class Hardening:
             ConfigError: See the class.
             HardeningError: See the class.
         """
-        if lifecycle.EXTENSION in app.extensions:
+        if record.EXTENSION in app.extensions:
             raise HardeningError(
                 f"The app {app.name!r} has been hardened already. Call init_app once "
                 "per app, or drop the second Hardening(app)."
             )
         configuration = Configuration(app.config, os.environ)
         state = _state(app, configuration)
-        app.extensions[lifecycle.EXTENSION] = state
+        owner = f"app {app.name!r}"
+        redaction.set_up(configuration.section(settings.Redaction), owner)
+        app.extensions[record.EXTENSION] = state
         try:
             _wrap(app, state)
             for name, section in PARTS:
@@ -70,13 +72,14 @@ class Hardening:
                     part.init_app(app, config)
             checks.init_app(app, state)
         except BaseException:
-            del app.extensions[lifecycle.EXTENSION]
+            del app.extensions[record.EXTENSION]
+            process.release(redaction.ROOM, owner)
             raise
         for message in configuration.ignored:
             logs.emit("WARNING", "setup.suspicious", message, __name__, {})
 
 
-def _wrap(app: Flask, state: lifecycle.State) -> None:
+def _wrap(app: Flask, state: record.State) -> None:
     try:
         lifecycle.init_app(app, state)
     except AssertionError as error:  # Flask's, for every set-up method
@@ -86,7 +89,7 @@ def _wrap(app: Flask, state: lifecycle.State) -> None:
         ) from error
 
 
-def _state(app: Flask, configuration: Configuration) -> lifecycle.State:
+def _state(app: Flask, configuration: Configuration) -> record.State:
     general = configuration.section(settings.General)
     correlation = configuration.section(settings.Correlation)
     environment = general.environment or ("development" if app.debug else "production")
@@ -96,4 +99,4 @@ def _state(app: Flask, configuration: Configuration) -> lifecycle.State:
         correlation.header,
         AllowList(correlation.propagate_to),
     )
-    return lifecycle.State(configuration, origin, development=environment == "development")
+    return record.State(configuration, origin, development=environment == "development")

@@ -2,165 +2,27 @@
 
 from __future__ import annotations
 
-from time import perf_counter_ns
+from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import request
 
 from flask_hardening.core import correlation
+from flask_hardening.core.correlation import bind, unbind
 from flask_hardening.core.shield import drop, shielded
+from flask_hardening.record import KEY, Record, State, record_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from contextvars import Token
+    from collections.abc import Iterable, Iterator
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     from flask import Flask
 
-    from flask_hardening.core.config import Configuration
-    from flask_hardening.core.recognition import Verdict
+    from flask_hardening.record import Headers
 
-    Headers = list[tuple[str, str]]
-    Head = Callable[["Record"], Iterable[tuple[str, str]]]
-    Observer = Callable[["Record"], None]
-    Answer = tuple[str, Headers, bytes]
-
-KEY = "hardening.record"
-_TOKEN = "hardening.token"  # noqa: S105 - the name of an environ entry
-EXTENSION = "hardening"
-UNMATCHED = "<unmatched>"
-_SUCCESS = 400
-_MILLION = 1_000_000
-
-
-class Record:
-    """
-    What is known of one request; observers get it once, after the last byte.
-
-    Attributes:
-        environ: The WSGI environment.
-        unit: The ids it runs under.
-        route: The URL rule that matched, `<unmatched>` if none did.
-        endpoint: The view that rule leads to, or None.
-        declared: Its `Content-Length`, or None.
-        status: HTTP status; None if no response was begun.
-        sent: Bytes of the body that the server has taken.
-        verdict: What its error means to the client, if it had one.
-        error: The exception behind it, if there was one.
-        logged: The exception that has had its line.
-        aborted: Why it ended before its last byte: `client_disconnected`,
-            `worker_exit`, `stream_error`; None if it didn't.
-        duration: Milliseconds from the first byte to the last.
-    """
-
-    __slots__ = (
-        "_started",
-        "aborted",
-        "declared",
-        "duration",
-        "endpoint",
-        "environ",
-        "error",
-        "logged",
-        "route",
-        "sent",
-        "status",
-        "unit",
-        "verdict",
-    )
-
-    def __init__(self, environ: WSGIEnvironment, unit: correlation.Unit) -> None:
-        self.environ = environ
-        self.unit = unit
-        self.route = UNMATCHED
-        self.endpoint: str | None = None
-        self.status: int | None = None
-        self.declared: int | None = None
-        self.sent = 0
-        self.verdict: Verdict | None = None
-        self.error: BaseException | None = None
-        self.logged: BaseException | None = None
-        self.aborted: str | None = None
-        self.duration: float | None = None
-        self._started = perf_counter_ns()
-
-    @property
-    def elapsed(self) -> float:
-        """Milliseconds since the first byte."""
-        return (perf_counter_ns() - self._started) / _MILLION
-
-    @property
-    def path(self) -> str:
-        """The path as the app sees it, without the query."""
-        environ = self.environ
-        path: str = environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")
-        # WSGI hands over bytes dressed as latin-1 (PEP 3333)
-        return path if path.isascii() else path.encode("latin-1").decode("utf-8", "replace")
-
-    def note_route(self) -> None:
-        """
-        Remember what the request was routed to.
-
-        Flask takes its request out of the environment when the context ends, so this is
-        asked while there is one.
-        """
-        matched = getattr(self.environ.get("werkzeug.request"), "url_rule", None)
-        if matched is not None:
-            self.route, self.endpoint = matched.rule, matched.endpoint
-
-    @property
-    def succeeded(self) -> bool:
-        """Whether it was answered in full, with a status below 400."""
-        return self.aborted is None and self.status is not None and self.status < _SUCCESS
-
-
-class State:
-    """
-    What one app has of the house, in `app.extensions["hardening"]`.
-
-    Attributes:
-        configuration: Its settings.
-        origin: Who it is, for log lines and outgoing calls.
-        development: Whether clients may see stack traces.
-        identify: Makes the unit of work of a request.
-        heads: Give each response's headers, in place of the app's own of those names.
-        head_names: Those names, in lower case.
-        begins: Observers of a request's first byte.
-        ends: Observers of its last byte.
-        answer_crash: Answers for an app whose own error handling failed.
-    """
-
-    def __init__(
-        self,
-        configuration: Configuration,
-        origin: correlation.Origin,
-        *,
-        development: bool,
-    ) -> None:
-        self.configuration = configuration
-        self.origin = origin
-        self.development = development
-        self.identify: Callable[[WSGIEnvironment], correlation.Unit] = _anonymous
-        self.heads: list[Head] = []
-        self.head_names: set[str] = {"content-length"}
-        self.begins: list[Observer] = []
-        self.ends: list[Observer] = []
-        self.answer_crash: Callable[[Record, Exception], Answer | None] = _no_answer
-
-    def add_head(self, names: Iterable[str], head: Head) -> None:
-        """Let *head* give the headers of these names."""
-        self.heads.append(head)
-        self.head_names.update(name.lower() for name in names)
-
-
-def state_of(app: Flask) -> State:
-    """Return what an app has of the house."""
-    return cast("State", app.extensions[EXTENSION])
-
-
-def record_of(environ: WSGIEnvironment) -> Record | None:
-    """Return the record of a request."""
-    return environ.get(KEY)
+_bound: ContextVar[Token[correlation.Unit | None] | None] = ContextVar(
+    "hardening_bound", default=None
+)
 
 
 def init_app(app: Flask, state: State) -> None:
@@ -168,30 +30,27 @@ def init_app(app: Flask, state: State) -> None:
     lifecycle = Lifecycle(app.wsgi_app, state)
 
     def enter() -> None:
+        unit = correlation.current()
+        if unit is not None and unit.request_id:
+            return  # the middleware's, as nearly always
         environ = request.environ
-        record = environ.get(KEY)
-        if record is None:
-            environ[KEY] = record = lifecycle.begin(environ)
-            environ[_TOKEN] = correlation.bind(record.unit)
-        record.note_route()
+        environ[KEY] = record = lifecycle.begin(environ)
+        _bound.set(bind(record.unit))
 
-    def leave(_: BaseException | None) -> None:
+    def leave(error: BaseException | None) -> None:
+        if error is not None:
+            record = record_of(request.environ)
+            if record is not None:
+                record.note_route()
         # a context can be torn down twice; the token is there once
-        token = request.environ.pop(_TOKEN, None)
+        token = _bound.get()
         if token is not None:
+            _bound.set(None)
             correlation.reset(token)
 
     app.before_request(enter)
     app.teardown_request(leave)
     app.wsgi_app = lifecycle  # type: ignore[method-assign]
-
-
-def _anonymous(_: WSGIEnvironment) -> correlation.Unit:
-    return correlation.Unit(correlation.new_id())
-
-
-def _no_answer(_: Record, __: Exception) -> Answer | None:
-    return None
 
 
 class Lifecycle:
@@ -207,7 +66,7 @@ class Lifecycle:
         """Serve one request (PEP 3333)."""
         record = self.begin(environ)
         environ[KEY] = record
-        token = correlation.bind(record.unit)
+        token = bind(record.unit)
         try:
             for begin in self._state.begins:
                 try:
@@ -227,7 +86,7 @@ class Lifecycle:
             self.end(record)
             raise
         finally:
-            correlation.reset(token)
+            unbind(token)
 
     def begin(self, environ: WSGIEnvironment) -> Record:
         """Make the record of a request."""
@@ -252,8 +111,10 @@ class Lifecycle:
 
         def start(status: str, headers: Headers, exc_info: Any = None) -> Any:  # noqa: ANN401
             record.status = int(status[:3])
-            record.note_route()
-            headers = _merged(state, record, headers)
+            matched = getattr(record.environ.get("werkzeug.request"), "url_rule", None)
+            if matched is not None:
+                record.route, record.endpoint = matched.rule, matched.endpoint
+            record.headers = headers = _merged(state, record, headers)
             if exc_info is not None:
                 return start_response(status, headers, exc_info)
             return start_response(status, headers)
@@ -292,17 +153,19 @@ class Lifecycle:
         return body
 
     def _end_bound(self, record: Record) -> None:
-        token = correlation.bind(record.unit)
+        token = bind(record.unit)
         try:
             self.end(record)
         finally:
-            correlation.reset(token)
+            unbind(token)
 
     def end(self, record: Record) -> None:
         """Finish a record and hand it to the observers, once."""
         if record.duration is not None:
             return
         record.duration = record.elapsed
+        # they hold each other: what is left to the garbage collector costs every request
+        record.environ.pop(KEY, None)
         for observe in self._state.ends:
             try:
                 observe(record)
@@ -337,51 +200,56 @@ class _Body:
     each step.
     """
 
-    __slots__ = ("_close", "_lifecycle", "_next", "_record")
+    __slots__ = ("_body", "_lifecycle", "_record")
 
     def __init__(self, lifecycle: Lifecycle, record: Record, body: Iterable[bytes]) -> None:
         self._lifecycle = lifecycle
         self._record = record
-        self._next = iter(body).__next__
-        self._close: Callable[[], None] | None = getattr(body, "close", None)
+        self._body = body
 
     def __iter__(self) -> Iterator[bytes]:
-        return self
-
-    def __next__(self) -> bytes:
         record = self._record
-        token = correlation.bind(record.unit)
+        token = bind(record.unit)
+        bound = True
         try:
-            part = self._next()
-        except StopIteration:
+            for part in self._body:
+                record.sent += len(part)
+                if record.given is not None:
+                    record.given.add(part)
+                unbind(token)
+                bound = False
+                yield part
+                token, bound = bind(record.unit), True
             self._lifecycle.end(record)
-            raise
+        except GeneratorExit:
+            raise  # `close` tells how it ended
         except Exception as error:
-            record.error = record.error or error
-            self._abort("stream_error")
+            self._abort("stream_error", error)
             raise
         except BaseException as error:
-            record.error = record.error or error
-            self._abort("worker_exit")
+            self._abort("worker_exit", error)
             raise
         finally:
-            correlation.reset(token)
-        record.sent += len(part)
-        return part
+            if bound:
+                unbind(token)
 
     def close(self) -> None:
         """Close the app's body; one that isn't exhausted was cut off."""
-        token: Token[correlation.Unit | None] = correlation.bind(self._record.unit)
+        record = self._record
+        token = bind(record.unit)
         try:
-            if self._close is not None:
-                self._close()
+            close = getattr(self._body, "close", None)
+            if close is not None:
+                close()
         finally:
-            record = self._record
-            if record.duration is None and record.sent != record.declared:
-                self._abort("client_disconnected")
-            self._lifecycle.end(record)
-            correlation.reset(token)
+            if record.duration is None:
+                if record.sent != record.declared:
+                    record.aborted = "client_disconnected"
+                self._lifecycle.end(record)
+            unbind(token)
 
-    def _abort(self, why: str) -> None:
-        self._record.aborted = why
-        self._lifecycle.end(self._record)
+    def _abort(self, why: str, error: BaseException) -> None:
+        record = self._record
+        record.error = record.error or error
+        record.aborted = why
+        self._lifecycle.end(record)

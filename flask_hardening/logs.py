@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import hmac
 import ipaddress
 import logging
 import re
@@ -13,24 +11,27 @@ from typing import TYPE_CHECKING, Any
 
 from flask.logging import default_handler
 
-from flask_hardening.core import logs
+from flask_hardening.core import logs, redaction
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.settings import LEVELS
-from flask_hardening.lifecycle import state_of
+from flask_hardening.record import state_of
+from flask_hardening.request_line import details_of, gatherer_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from flask import Flask
 
+    from flask_hardening.core.recognition import Verdict
     from flask_hardening.core.settings import Logs
-    from flask_hardening.lifecycle import Record
+    from flask_hardening.record import Record
 
 _ACCESS = '] "%s" %s %s'
 _CLIENT_ERROR, _SERVER_ERROR = 400, 500
 _USER_AGENT = 256
+_LONGEST_AGENT = 8192
+_GLOB = re.compile(r"[*?\[]").search
 _PATH = 1024
-_PSEUDONYM = 16
 _V4, _V6 = 24, 48
 
 
@@ -42,7 +43,6 @@ def init_app(app: Flask, config: Logs) -> None:
         ConfigError: The process's logs stand with other settings, the file can't be
             opened, or pseudonyms are asked for without a key.
     """
-    address = _client_address(config)
     state = state_of(app)
     plan = logs.Plan.of(config, development=state.development)
     active = logs.set_up(plan, state.origin.fields, owner=f"app {app.name!r}")
@@ -50,12 +50,12 @@ def init_app(app: Flask, config: Logs) -> None:
         app.logger.removeHandler(default_handler)  # its lines come to us through the root
     app.logger.setLevel(LEVELS[plan.level])
     logging.getLogger("werkzeug").addFilter(_told_by_us)
-    skip = _matcher(config.skip_paths)
     if active.pipeline.enabled(LEVELS["DEBUG"], __name__):
         state.begins.append(_started)
-    state.ends.append(
-        functools.partial(_finished, emit=active.emit, skip=skip, address=address)
-    )
+    gather = gatherer_of(config)
+    if gather is not None:
+        state.begins.append(gather)
+    state.ends.append(_RequestLine(config, active.write))
 
 
 def _told_by_us(record: logging.LogRecord) -> bool:
@@ -63,56 +63,89 @@ def _told_by_us(record: logging.LogRecord) -> bool:
     return logs.active() is None or not str(record.msg).endswith(_ACCESS)
 
 
-def _matcher(patterns: tuple[str, ...]) -> Callable[[str], object]:
-    if not patterns:
-        return lambda _: None
-    return re.compile("|".join(map(translate, patterns))).match
+def _matcher(patterns: tuple[str, ...]) -> Callable[[str], bool]:
+    """Return what tells whether a path fits a pattern; the usual ones need no search."""
+    exact = frozenset(p for p in patterns if not _GLOB(p))
+    below = tuple(p[:-1] for p in patterns if p.endswith("*") and not _GLOB(p[:-1]))
+    others = [p for p in patterns if p not in exact and p[:-1] not in below]
+    if not others:
+        return lambda path: path in exact or path.startswith(below)
+    match = re.compile("|".join(map(translate, others))).match
+    return lambda path: path in exact or path.startswith(below) or match(path) is not None
 
 
 def _started(record: Record) -> None:
     method = record.environ.get("REQUEST_METHOD", "")
-    path = record.path[:_PATH]
+    path = redaction.active().scrub(record.path, _PATH)
     fields = {"method": method, "path": path}
     logs.emit("DEBUG", "request.started", f"{method} {path}", __name__, fields)
 
 
-def _finished(
-    record: Record,
-    *,
-    emit: Callable[..., None],
-    skip: Callable[[str], object],
-    address: Callable[[str], str | None],
-) -> None:
-    path = record.path
-    if record.succeeded and skip(path):
-        return
-    environ = record.environ
-    status = record.status
-    method = environ.get("REQUEST_METHOD", "")
-    fields: dict[str, Any] = {
-        "method": method,
-        "route": record.route,
-        "path": path[:_PATH],
-        "status": status,
-        "duration_ms": round(record.duration or 0.0, 2),
-        "request_bytes": _number(environ.get("CONTENT_LENGTH")),
-        "response_bytes": record.sent,
-        "client_address": address(environ.get("REMOTE_ADDR") or ""),
-        "user_agent": (environ.get("HTTP_USER_AGENT") or "")[:_USER_AGENT] or None,
-    }
-    event, level = "request.finished", _level(status)
-    if record.aborted:
-        event, level = "request.aborted", "WARNING"
-        fields["reason"] = record.aborted
-    verdict = record.verdict
-    if verdict is not None:
-        fields["error_category"] = verdict.category.value
-        fields["error_code"] = verdict.code
-        fields["error_message"] = verdict.message
-    message = f"{method} {fields['path']} {status or record.aborted}"
-    # an exception that no error handling has seen is told here, or nowhere
-    untold = None if record.logged or verdict else record.error
-    emit(level, event, message, __name__, fields, untold)
+class _RequestLine:
+    """
+    Writes one line at the end of each request.
+
+    Args:
+        config: What it tells.
+        write: Writes an event that holds no secret.
+    """
+
+    def __init__(self, config: Logs, write: Callable[..., None]) -> None:
+        self._write = write
+        self._skip = _matcher(config.skip_paths)
+        self._address = _client_address(config)
+        self._details = details_of(config)
+        redactor = redaction.active()
+        self._scrub = redactor.scrub
+        # few clients write most requests, and what they call themselves is long
+        self._agent = functools.lru_cache(maxsize=512)(
+            lambda text: redactor.scrub(text, _USER_AGENT)
+        )
+
+    def __call__(self, record: Record) -> None:
+        """Write the line of one request."""
+        path = record.path
+        status = record.status
+        if record.succeeded and self._skip(path):
+            return
+        environ = record.environ
+        method = environ.get("REQUEST_METHOD", "")
+        path = self._scrub(path, _PATH)
+        fields: dict[str, Any] = {"method": method, "route": record.route, "path": path}
+        if status is not None:
+            fields["status"] = status
+        fields["duration_ms"] = round(record.duration or 0.0, 2)
+        length = environ.get("CONTENT_LENGTH")
+        fields["request_bytes"] = _number(length) if length else 0
+        fields["response_bytes"] = record.sent
+        address = self._address(environ.get("REMOTE_ADDR") or "")
+        if address:
+            fields["client_address"] = address
+        agent = environ.get("HTTP_USER_AGENT")
+        if agent:
+            fields["user_agent"] = self._agent(agent[:_LONGEST_AGENT])
+        event, level = "request.finished", _level(status)
+        if record.aborted:
+            event, level = "request.aborted", "WARNING"
+            fields["reason"] = record.aborted
+        if record.verdict is not None:
+            fields |= self._of_error(record.verdict)
+        for detail in self._details:
+            fields.update(
+                (name, shown) for name, shown in detail(record) if shown is not None
+            )
+        message = f"{method} {path} {status or record.aborted}"
+        # an exception that no error handling has seen is told here, or nowhere
+        untold = None if record.logged or record.verdict else record.error
+        self._write(level, event, message, __name__, fields, untold)
+
+    def _of_error(self, verdict: Verdict) -> dict[str, Any]:
+        fields = {
+            "error_category": verdict.category.value,
+            "error_code": verdict.code,
+            "error_message": verdict.message,
+        }
+        return redaction.active().clean_own(fields)
 
 
 def _level(status: int | None) -> str:
@@ -121,8 +154,8 @@ def _level(status: int | None) -> str:
     return "WARNING" if status >= _CLIENT_ERROR else "INFO"
 
 
-def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdecimal() else 0
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() else 0
 
 
 def _client_address(config: Logs) -> Callable[[str], str | None]:
@@ -131,13 +164,14 @@ def _client_address(config: Logs) -> Callable[[str], str | None]:
     if config.client_address == "truncated":
         return functools.lru_cache(maxsize=1024)(_network)
     if config.client_address == "hmac":
-        if config.hmac_key is None:
+        redactor = redaction.active()
+        if not redactor.has_key:
             raise ConfigError(
                 "HARDENING_LOGS_CLIENT_ADDRESS = 'hmac' needs a key: set "
-                "HARDENING_LOGS_HMAC_KEY to at least 16 random characters."
+                "HARDENING_REDACTION_HMAC_KEY to at least 16 random characters."
             )
-        key = config.hmac_key.encode()
-        return functools.lru_cache(maxsize=1024)(functools.partial(_pseudonym, key))
+        pseudonym = functools.lru_cache(maxsize=1024)(redactor.pseudonym)
+        return lambda address: pseudonym(address) if address else None
     return lambda address: address or None
 
 
@@ -149,9 +183,3 @@ def _network(address: str) -> str | None:
     mapped = getattr(parsed, "ipv4_mapped", None) or parsed
     prefix = _V4 if mapped.version == 4 else _V6  # noqa: PLR2004
     return str(ipaddress.ip_network(f"{mapped}/{prefix}", strict=False))
-
-
-def _pseudonym(key: bytes, address: str) -> str | None:
-    if not address:
-        return None
-    return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()[:_PSEUDONYM]

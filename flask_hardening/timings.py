@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from flask_hardening.core import logs
-from flask_hardening.lifecycle import state_of
+from flask_hardening.record import state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from flask import Flask
 
     from flask_hardening.core.settings import Timings
-    from flask_hardening.lifecycle import Record
+    from flask_hardening.record import Record
 
 
 def init_app(app: Flask, config: Timings) -> None:
@@ -23,25 +23,26 @@ def init_app(app: Flask, config: Timings) -> None:
     server_timing = state.development if shown is None else shown
 
     def head(record: Record) -> Iterable[tuple[str, str]]:
-        elapsed = f"{record.elapsed:.2f}"
-        response_time = ("X-Response-Time", elapsed + "ms")
+        elapsed = record.elapsed
+        response_time = ("X-Response-Time", f"{elapsed:.2f}ms")
         if server_timing:
-            return response_time, ("Server-Timing", "app;dur=" + elapsed)
+            return response_time, ("Server-Timing", f"app;dur={elapsed:.2f}")
         return (response_time,)
 
+    slow, by_route = config.slow, config.slow_routes
+    lowest = min([limit for limit in (slow, *by_route.values()) if limit], default=0.0)
+
     def end(record: Record) -> None:
-        _log_if_slow(record, config)
+        duration = record.duration or 0.0
+        if lowest and duration > lowest * 1000:
+            _log_if_slow(record, duration, by_route.get(record.route, slow))
 
     names = ("X-Response-Time", "Server-Timing") if server_timing else ("X-Response-Time",)
     state.add_head(names, head)
     state.ends.append(end)
 
 
-def _log_if_slow(record: Record, config: Timings) -> None:
-    duration = record.duration or 0.0
-    limit = config.slow
-    if config.slow_routes:
-        limit = config.slow_routes.get(record.route, limit)
+def _log_if_slow(record: Record, duration: float, limit: float) -> None:
     if not limit or duration <= limit * 1000:
         return
     fields = {

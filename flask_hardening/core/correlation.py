@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
@@ -10,8 +11,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+# ids need to differ, not to be secret; a generator of our own, since an app may seed the
+# common one, and seeded anew in each child
+_dice = random.Random()  # noqa: S311
+_bits = _dice.getrandbits
+os.register_at_fork(after_in_child=_dice.seed)
 _VALID = re.compile(r"[A-Za-z0-9._-]{1,128}").fullmatch
 
 
@@ -88,7 +94,7 @@ class Unit:
         correlation_id: Shared by everything that one cause set off.
         request_id: This request's alone; None outside of requests.
         origin: The app whose work it is; None in plain scripts.
-        fields: What each log line of this unit carries.
+        fields: What each log line of this unit carries; those of *task* as well.
     """
 
     __slots__ = ("correlation_id", "fields", "origin", "request_id")
@@ -98,17 +104,17 @@ class Unit:
         correlation_id: str,
         request_id: str | None = None,
         origin: Origin | None = None,
-        **more: str,
+        task: Mapping[str, str] | None = None,
     ) -> None:
         self.correlation_id = correlation_id
         self.request_id = request_id
         self.origin = origin
-        fields = dict(origin.fields) if origin else {}
+        fields = origin.fields.copy() if origin else {}
         fields["correlation_id"] = correlation_id
         if request_id:
             fields["request_id"] = request_id
-        if more:
-            fields |= more
+        if task:
+            fields.update(task)
         self.fields = fields
 
 
@@ -116,6 +122,7 @@ _unit: ContextVar[Unit | None] = ContextVar("hardening_unit", default=None)
 
 current = _unit.get
 bind = _unit.set
+unbind = _unit.reset  # for who has bound in the same context; `reset` is for all others
 
 
 def reset(token: Token[Unit | None]) -> None:
@@ -165,7 +172,13 @@ def correlated(correlation_id: str | None = None) -> Iterator[str]:
 
 def new_id() -> str:
     """Return a new id: 128 random bits as 32 hexadecimal digits, as W3C trace ids are."""
-    return os.urandom(16).hex()
+    return f"{_bits(128):032x}"
+
+
+def new_ids() -> tuple[str, str]:
+    """Return two new ids, for little more than the price of one."""
+    digits = f"{_bits(256):064x}"
+    return digits[:32], digits[32:]
 
 
 def valid(value: object) -> str | None:

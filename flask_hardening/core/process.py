@@ -93,8 +93,8 @@ def close_all() -> None:
 def _conflict(room: str, holding: _Holding, config: Any, owner: str) -> str:  # noqa: ANN401
     differences = [
         f"HARDENING_{room.upper()}_{f.name.upper()} is "
-        f"{getattr(holding.config, f.name)!r} for {holding.owners[0]} "
-        f"and {getattr(config, f.name)!r} for {owner}"
+        f"{_shown(holding.config, f)} for {holding.owners[0]} "
+        f"and {_shown(config, f)} for {owner}"
         for f in dataclasses.fields(config)
         if getattr(holding.config, f.name) != getattr(config, f.name)
     ]
@@ -104,3 +104,10 @@ def _conflict(room: str, holding: _Holding, config: Any, owner: str) -> str:  # 
         "of their own. (In a test suite, wrap each app in "
         "flask_hardening.testing.fresh_process().)"
     )
+
+
+def _shown(config: Any, field: dataclasses.Field[Any]) -> str:  # noqa: ANN401
+    """Return a value as a person may see it; two secrets that differ are both `***`."""
+    value = getattr(config, field.name)
+    secret = field.metadata.get("secret") and value is not None
+    return "'***'" if secret else repr(value)

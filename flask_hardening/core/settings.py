@@ -5,10 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, cast
 
+from flask_hardening.core import validity
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+PatternName = Literal[
+    "private_key",
+    "url",
+    "authorization",
+    "jwt",
+    "vendor_token",
+    "email",
+    "card",
+    "iban",
+    "ssn",
+    "phone",
+]
 
 LEVELS = {
     "TRACE": 5,
@@ -44,40 +58,6 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
-def _header(value: str) -> str | None:
-    ok = value and all(c.isascii() and (c.isalnum() or c == "-") for c in value)
-    return None if ok else "must be a header name: letters, digits and '-'"
-
-
-def _environment(value: str) -> str | None:
-    misspelt = value != "development" and value.strip().lower() == "development"
-    return "must be 'development', in small letters" if misspelt else None
-
-
-def _not_negative(value: float) -> str | None:
-    return None if value >= 0 else "must not be negative"
-
-
-def _positive(value: float) -> str | None:
-    return None if value > 0 else "must be above 0 (seconds)"
-
-
-def _not_negative_each(value: dict[str, float]) -> str | None:
-    bad = sorted(route for route, seconds in value.items() if seconds < 0)
-    return f"must not be negative (see {', '.join(bad)})" if bad else None
-
-
-def _host_patterns(value: tuple[str, ...]) -> str | None:
-    for pattern in value:
-        name = pattern if pattern == "*" else pattern.removeprefix("*.")
-        if not name or (name != "*" and set(name) & set("*/@\\ \t\r\n")):
-            return (
-                f"has {pattern!r}; each entry is a host name such as 'auth.internal', "
-                "'*.example.com', 'localhost:8000' or '*', without scheme and path"
-            )
-    return None
-
-
 @dataclass(frozen=True)
 class General:
     """Who this process is: keys without a part, ``HARDENING_SERVICE`` and so on."""
@@ -91,7 +71,7 @@ class General:
         "",
         "Name of the environment in log lines. `development` alone shows stack "
         "traces to clients; empty follows Flask's `DEBUG`, else `production`.",
-        check=_environment,
+        check=validity.environment,
     )
 
 
@@ -102,12 +82,12 @@ class Correlation:
     header: str = setting(
         "X-Correlation-ID",
         "Header of the id that spans services and jobs, read and answered.",
-        check=_header,
+        check=validity.header,
     )
     request_header: str = setting(
         "X-Request-ID",
         "Header of the id of this request alone; always made new and answered.",
-        check=_header,
+        check=validity.header,
     )
     inbound: Literal["trust", "ignore", "require"] = setting(
         "trust",
@@ -118,7 +98,7 @@ class Correlation:
         (),
         "Hosts whose calls may carry the id: `auth.internal`, `*.example.com`, "
         "`localhost:8000` or `*`. Empty means none.",
-        check=_host_patterns,
+        check=validity.host_patterns,
     )
 
 
@@ -178,17 +158,66 @@ class Logs:
     client_address: Literal["full", "truncated", "hmac", "off"] = setting(
         "full",
         "How the client's address is logged: in full, cut to its network (/24, /48), "
-        "as a keyed pseudonym, or not at all.",
+        "as a keyed pseudonym (see `HARDENING_REDACTION_HMAC_KEY`), or not at all.",
+    )
+    query: bool = setting(False, "Log the query of each request, its secrets masked.")
+    headers: tuple[str, ...] = setting(
+        (),
+        "Names of the request and response headers to log, `*` for all; the values of "
+        "those that hold secrets are masked all the same.",
+        check=validity.header_names,
+    )
+    bodies: tuple[Literal["request", "response"], ...] = setting(
+        cast('tuple[Literal["request", "response"], ...]', ()),
+        "Bodies to log: JSON, forms and text, their secrets masked.",
+    )
+    bodies_from: int = setting(
+        0,
+        "Lowest status whose bodies are logged: 400 leaves out those of successes.",
+        check=validity.not_negative,
+    )
+    body_limit: int = setting(
+        4096,
+        "Bytes of a body that are looked at; what is longer is cut, and logged as text.",
+        check=validity.body_limit,
+    )
+
+
+@dataclass(frozen=True)
+class Redaction:
+    """What is a secret. This part can't be switched off: whatever is logged goes through it."""
+
+    mode: Literal["deny", "allow"] = setting(
+        "deny",
+        "`deny` hides what looks like a secret or has a secret's name; `allow` also hides "
+        "every other value of yours whose name isn't in `HARDENING_REDACTION_ALLOW_KEYS`.",
+    )
+    keys: tuple[str, ...] = setting(
+        (),
+        "Names of secrets beside the built-in ones: `membership_no`, `*_ref`; spelling "
+        "and case don't matter.",
+    )
+    allow_keys: tuple[str, ...] = setting(
+        (), "Names whose values are shown in spite of their name."
+    )
+    patterns: dict[str, str] = setting(
+        cast("dict[str, str]", {}),
+        'Regular expressions of secrets, by a name of yours: `{"employee": "EMP-[0-9]{6}"}`.',
+        check=validity.patterns,
+    )
+    allow_patterns: tuple[PatternName, ...] = setting(
+        cast("tuple[PatternName, ...]", ()), "Built-in patterns that are let through."
+    )
+    replacement: Literal["mask", "hmac"] = setting(
+        "mask",
+        "`mask` puts `***` in a secret's place, `hmac` a keyed pseudonym, the same for the "
+        "same secret.",
     )
     hmac_key: str | None = setting(
         cast("str | None", None),
         "Key for pseudonyms, at least 16 characters; the same key gives the same "
         "pseudonym everywhere.",
-        check=lambda key: (
-            None
-            if key is None or len(key) >= 16  # noqa: PLR2004
-            else "must have at least 16 characters"
-        ),
+        check=validity.key,
         secret=True,
     )
 
@@ -206,12 +235,12 @@ class Timings:
         1.0,
         "Requests that take longer than this many seconds get a `request.slow` line; "
         "0 switches it off.",
-        check=_not_negative,
+        check=validity.not_negative,
     )
     slow_routes: dict[str, float] = setting(
         cast("dict[str, float]", {}),
         'The same by route: `{"/reports/<int:id>": 5.0}`, in seconds.',
-        check=_not_negative_each,
+        check=validity.not_negative_each,
     )
 
 
@@ -228,7 +257,7 @@ class Tasks:
         "Seconds that one network operation of a publish may take, where "
         "`broker_transport_options` doesn't say otherwise; a silent broker would "
         "else hold a request for ever.",
-        check=_positive,
+        check=validity.positive,
     )
 
 
@@ -237,6 +266,7 @@ SECTIONS: dict[str, type] = {
     "CORRELATION": Correlation,
     "ERRORS": Errors,
     "LOGS": Logs,
+    "REDACTION": Redaction,
     "TIMINGS": Timings,
     "TASKS": Tasks,
 }

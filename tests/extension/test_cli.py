@@ -50,7 +50,7 @@ def test_values_and_sources(show):
 
 def test_secrets_are_masked(show):
     """A key is set or not; more can't be seen."""
-    row = show(LOGS_HMAC_KEY="hunter2hunter2hunter2")["HARDENING_LOGS_HMAC_KEY"]
+    row = show(REDACTION_HMAC_KEY="hunter2hunter2hunter2")["HARDENING_REDACTION_HMAC_KEY"]
     assert "***" in row
     assert "hunter2" not in row
     assert row.endswith("app.config")

@@ -79,7 +79,7 @@ def test_a_wrong_setting_fails_at_start():
 
 def test_hmac_without_a_key_fails_at_start():
     """Settings that need each other say so."""
-    with pytest.raises(ConfigError, match="HARDENING_LOGS_HMAC_KEY"):
+    with pytest.raises(ConfigError, match="HARDENING_REDACTION_HMAC_KEY"):
         Hardening(_app("shop", LOGS_CLIENT_ADDRESS="hmac"))
 
 
@@ -89,7 +89,7 @@ def test_an_app_that_failed_is_not_hardened():
     with pytest.raises(ConfigError):
         Hardening(app)
     assert "hardening" not in app.extensions
-    app.config["HARDENING_LOGS_HMAC_KEY"] = "x" * 16
+    app.config["HARDENING_REDACTION_HMAC_KEY"] = "x" * 16
     Hardening(app)
     assert app.test_client().get("/ok", headers={HEADER: "abc"}).headers[HEADER] == "abc"
 

@@ -8,7 +8,7 @@ from loguru import logger
 
 from flask_hardening import Hardening
 from flask_hardening.core import shield
-from flask_hardening.lifecycle import state_of
+from flask_hardening.record import state_of
 from flask_hardening.testing import capture_logs, fresh_process
 
 

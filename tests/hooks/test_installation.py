@@ -132,10 +132,10 @@ def test_installing_with_other_settings_is_refused(make_celery):
 
 def test_a_secret_is_not_in_the_refusal(make_celery):
     """Keys differ without being shown."""
-    app = make_celery({"HARDENING_LOGS_HMAC_KEY": "first-secret-of-many"})
+    app = make_celery({"HARDENING_REDACTION_HMAC_KEY": "first-secret-of-many"})
 
-    with pytest.raises(ConfigError, match="HARDENING_LOGS_HMAC_KEY") as caught:
-        celery_hooks.install(app, {"HARDENING_LOGS_HMAC_KEY": "second-secret-of-many"})
+    with pytest.raises(ConfigError, match="HARDENING_REDACTION_HMAC_KEY") as caught:
+        celery_hooks.install(app, {"HARDENING_REDACTION_HMAC_KEY": "second-secret-of-many"})
 
     assert "secret" not in str(caught.value)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from loguru import logger as loguru_logger
 
-from flask_hardening.core import process
-from flask_hardening.core.logs.intake import LoguruIntake, StdlibIntake
+from flask_hardening.core import process, redaction
+from flask_hardening.core.logs.intake import OWN, LoguruIntake, StdlibIntake
 from flask_hardening.core.logs.outputs import File, Output, Stream
 from flask_hardening.core.logs.pipeline import Pipeline
 from flask_hardening.core.settings import LEVELS
@@ -95,12 +95,32 @@ class Logs:
         logger: str,
         fields: Mapping[str, Any],
         error: BaseException | None = None,
+        stack: str | None = None,
     ) -> None:
         """Write an event of ours; may raise, unlike the function of the same name."""
+        if self.via_loguru or self.pipeline.enabled(LEVELS[level], logger):
+            clean = redaction.active()
+            fields, message = (
+                clean.clean_own(fields),
+                clean.scrub(message, redaction.MESSAGE),
+            )
+            self.write(level, event, message, logger, fields, error, stack)
+
+    def write(
+        self,
+        level: str,
+        event: str,
+        message: str,
+        logger: str,
+        fields: Mapping[str, Any],
+        error: BaseException | None = None,
+        stack: str | None = None,
+    ) -> None:
+        """Write an event whose fields and message hold no secret; may raise."""
         if self.via_loguru:
-            _emit_via_loguru(level, event, message, logger, fields, error)
+            _via_loguru(level, event, message, logger, fields, error)
         elif self.pipeline.enabled(LEVELS[level], logger):
-            self.pipeline.emit(level, event, message, logger, fields, error)
+            self.pipeline.emit(level, event, message, logger, fields, error, stack)
 
     def close(self) -> None:
         """Leave loguru and `logging` as they were found."""
@@ -138,22 +158,24 @@ def emit(
     logger: str,
     fields: Mapping[str, Any],
     error: BaseException | None = None,
+    stack: str | None = None,
 ) -> None:
     """
-    Write an event of ours; never raise.
+    Write an event of ours, its secrets replaced; never raise.
 
     Args:
         level: Name of its level.
         event: Its constant dotted name.
         message: A sentence for people.
         logger: The module it is about.
-        fields: Its data; what comes from outside must be cleaned. None is left out.
+        fields: Its data, which isn't changed. None is left out.
         error: Its exception.
+        stack: That one's stack as text, where it has lost it.
 
     Without log outputs of ours it goes through loguru's `logger`, whose sinks are the
     app's own.
     """
-    shielded("log", event, _emit, level, event, message, logger, fields, error)
+    shielded("log", event, _emit, level, event, message, logger, fields, error, stack)
 
 
 def _emit(
@@ -163,13 +185,18 @@ def _emit(
     logger: str,
     fields: Mapping[str, Any],
     error: BaseException | None,
+    stack: str | None,
 ) -> None:
     logs = active()
-    write = logs.emit if logs else _emit_via_loguru
-    write(level, event, message, logger, fields, error)
+    if logs:
+        logs.emit(level, event, message, logger, fields, error, stack)
+    else:
+        clean = redaction.active()
+        fields, message = clean.clean_own(fields), clean.scrub(message, redaction.MESSAGE)
+        _via_loguru(level, event, message, logger, fields, error)
 
 
-def _emit_via_loguru(
+def _via_loguru(
     level: str,
     event: str,
     message: str,
@@ -180,4 +207,5 @@ def _emit_via_loguru(
     given = {name: value for name, value in fields.items() if value is not None}
     bound = loguru_logger.bind(**given, event=event).opt(exception=error)
     # patched, not passed: braces in a message with arguments would be formatted
-    bound.patch(lambda record: record.update({"name": logger})).log(level, "{}", message)
+    ours = {"name": logger, OWN: given}
+    bound.patch(lambda record: record.update(ours)).log(level, "{}", message)  # type: ignore[typeddict-item]

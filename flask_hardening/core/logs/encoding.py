@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from flask_hardening.core.logs.redaction import clean
+from flask_hardening.core.redaction import active
 
 # no OPT_NON_STR_KEYS: 1 and "1" would be the same key twice
 _OPTIONS = orjson.OPT_UTC_Z | orjson.OPT_APPEND_NEWLINE
@@ -62,6 +62,7 @@ def to_json(line: dict[str, Any]) -> bytes:
 def _to_json_with_force(line: dict[str, Any]) -> bytes:
     try:
         stamp = line["timestamp"]
+        clean = active().clean
         copy = {_ascii(key): _encodable(clean(value)) for key, value in line.items()}
         return orjson.dumps({**copy, "timestamp": stamp}, option=_OPTIONS)
     except Exception:  # noqa: BLE001 - a line with little in it beats a lost one
@@ -102,7 +103,7 @@ def to_console(line: dict[str, Any], *, colour: bool) -> bytes:
     message = line["message"] or line.get("event", "")
     subject = line.get("event") or line["logger"]
     fields = " ".join(f"{k}={v}" for k, v in line.items() if k not in _HIDDEN)
-    ids = line.get("correlation_id") or ""
+    ids = str(line.get("correlation_id") or "")
     level = line["level"]
     on, dim, off = (_COLOURS.get(level, ""), _DIM, _RESET) if colour else ("", "", "")
     text = (

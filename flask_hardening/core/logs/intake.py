@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from loguru import logger as loguru_logger
 
-from flask_hardening.core.logs.redaction import clean_fields
+from flask_hardening.core import redaction
 from flask_hardening.core.settings import LEVELS
 from flask_hardening.core.shield import shielded
 
@@ -43,6 +43,7 @@ RESERVED = frozenset(
     }
 )
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+OWN = "hardening"  # in a record of loguru's: the fields of an event of ours, clean
 _DEFAULT_SINK = 0
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -78,12 +79,18 @@ class LoguruIntake:
             return
         extra = record["extra"]
         event = extra.get("event")
-        fields = user_fields(extra)
+        own: dict[str, Any] | None = record.get(OWN)  # type: ignore[assignment]
+        if own is None:
+            fields = user_fields(extra)
+            text = redaction.active().scrub(record["message"], redaction.MESSAGE)
+        else:
+            theirs = {name: extra[name] for name in extra.keys() - own.keys() - {"event"}}
+            fields, text = own | user_fields(theirs), record["message"]
         if not isinstance(event, str):
             event = None
             fields["caller"] = f"{record['function']}:{record['line']}"
         error = record["exception"].value if record["exception"] else None
-        self._pipeline.emit(level.name, event, record["message"], name, fields, error)
+        self._pipeline.emit(level.name, event, text, name, fields, error)
 
     def close(self) -> None:
         """Take our sink out; a line in another thread may have beaten us to it."""
@@ -161,8 +168,9 @@ def _forward(pipeline: Pipeline, record: logging.LogRecord) -> None:
 
 
 def user_fields(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a caller's own fields, cleaned; one named like one of ours gets a `_` behind."""
-    fields = clean_fields(given)
+    """Return a caller's own fields without secrets; one named like one of ours gets a `_` behind."""
+    clean = redaction.active().clean_fields(given)
+    fields = {name: value for name, value in clean.items() if value is not None}
     if isinstance(given.get("event"), str):
         del fields["event"]
     for name in RESERVED & fields.keys():
@@ -174,9 +182,10 @@ def _message(record: logging.LogRecord) -> str:
     try:
         message = record.getMessage()
     except Exception:  # noqa: BLE001 - `log.info("%d", "x")` must still give a line
-        return str(record.msg)
+        message = str(record.msg)
     # colours are for terminals; here they would be noise in every search
-    return (_COLOURS.sub("", message) if "\x1b" in message else message).rstrip("\n")
+    plain = _COLOURS.sub("", message) if "\x1b" in message else message
+    return redaction.active().scrub(plain.rstrip("\n"), redaction.MESSAGE)
 
 
 def _level(number: int) -> str:

@@ -69,17 +69,19 @@ class Pipeline:
         logger: str,
         fields: Mapping[str, Any],
         error: BaseException | None = None,
+        stack: str | None = None,
     ) -> None:
         """
-        Write one line.
+        Write one line from parts that are clean already, but for the exception.
 
         Args:
             level: Its level's name.
             event: Its constant dotted name, if it has one.
-            message: A sentence for people.
+            message: A sentence for people, without secrets.
             logger: The module it is about.
-            fields: Data, already cleaned; None values are left out.
+            fields: Data without secrets, and without None.
             error: Its exception.
+            stack: That one's stack as text, where it has lost it.
         """
         line: dict[str, Any] = {
             "timestamp": _now(_utc),
@@ -89,15 +91,14 @@ class Pipeline:
         if event:
             line["event"] = event
         line["logger"] = logger
-        line |= self.base
         unit = correlation.current()
+        if unit is None or unit.origin is None:
+            line.update(self.base)
         if unit is not None:
-            line |= unit.fields
-        for name, value in fields.items():
-            if value is not None:
-                line[name] = value
+            line.update(unit.fields)
+        line.update(fields)
         if error is not None:
-            line |= exception_fields(error)
+            line.update(exception_fields(error, stack))
         self.write(line)
 
     def write(self, line: dict[str, Any]) -> None:

@@ -5,14 +5,21 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
+from flask_hardening.core.redaction import active
+
 _FRAMES = 50
 _STACK = 16384
+_LOOKED_AT = 131_072
 _TEXT = 2048
 
 
-def exception_fields(error: BaseException) -> dict[str, Any]:
+def exception_fields(error: BaseException, stack: str | None = None) -> dict[str, Any]:
     """
-    Return what a log line says of an exception; it never raises.
+    Return what a log line says of an exception, its secrets replaced; it never raises.
+
+    Args:
+        error: It.
+        stack: Its stack as text, where it came from another process without one.
 
     The names follow OpenTelemetry's `exception.type`, `exception.message` and
     `exception.stacktrace`.
@@ -21,26 +28,37 @@ def exception_fields(error: BaseException) -> dict[str, Any]:
     return {
         "exception_type": f"{kind.__module__}.{kind.__qualname__}",
         "exception_message": exception_text(error),
-        "exception_stack": stack_text(error),
+        "exception_stack": _short(stack) if stack else stack_text(error),
     }
 
 
 def exception_text(error: BaseException) -> str:
     """Return `str(error)`, cut, also for exceptions whose `__str__` fails."""
     try:
-        return str(error)[:_TEXT]
+        return active().scrub(str(error), _TEXT)
     except Exception:  # noqa: BLE001 - the class of a broken exception is still worth a line
         return f"<{type(error).__name__} without text>"
 
 
 def stack_text(error: BaseException) -> str:
-    """Return the traceback with its causes, its middle left out where it is too long."""
+    """
+    Return the traceback with its causes, its middle left out where it is too long.
+
+    Its secrets are replaced: texts of exceptions hold them, and lines of source may.
+    """
     try:
         report = traceback.TracebackException.from_exception(error, limit=-_FRAMES)
         text = "".join(report.format())
     except Exception:  # noqa: BLE001 - see above
         return f"<no traceback for {type(error).__name__}>"
-    if len(text) <= _STACK:
-        return text
+    return _short(text)
+
+
+def _short(text: str) -> str:
+    # first replaced, then cut: half a secret isn't recognised
+    scrubbed = active().scrub(text, _LOOKED_AT)
+    if len(scrubbed) <= _STACK:
+        return scrubbed
     half = _STACK // 2
-    return f"{text[:half]}\n… {len(text) - _STACK} characters left out …\n{text[-half:]}"
+    left_out = len(text) - _STACK
+    return f"{scrubbed[:half]}\n… {left_out} characters left out …\n{scrubbed[-half:]}"

@@ -1,0 +1,148 @@
+"""Numbers that say by themselves what they are: cards, bank accounts, social security, telephones."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# issuers' first digits and the lengths of their numbers (ISO/IEC 7812-1)
+_ISSUERS = (
+    (re.compile(r"4"), (16, 19)),
+    (re.compile(r"5[1-5]|222[1-9]|22[3-9]|2[3-6]|27[01]|2720|220[0-4]"), (16,)),
+    (re.compile(r"3[47]"), (15,)),
+    (re.compile(r"30[0-5]|3[689]"), (14, 16)),
+    (re.compile(r"6011|64[4-9]|65|60|508"), (16, 19)),
+    (re.compile(r"35(?:2[89]|[3-8])|9792"), (16,)),
+    (re.compile(r"62"), (16, 17, 18, 19)),
+    (re.compile(r"5018|5020|5038|5893|6304|6759|676[1-3]"), (12, 13, 14, 15, 16, 18, 19)),
+)
+SHORTEST_CARD, _LONGEST_CARD = 12, 19
+_DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
+
+_SSN = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}")
+_NORTH_AMERICAN = re.compile(
+    r"(?:1[ -]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d-|[2-9]\d\d\.)[2-9]\d\d[ .-]\d{4}"
+)
+_SHORTEST, _LONGEST_PHONE = 8, 15  # digits; no number of a person has fewer
+_SSN_DIGITS, _NA_DIGITS = 9, (10, 11)
+
+# where one can begin: behind no letter, digit or decimal point, and not at a date; it
+# begins with a digit, so that the search goes from digit to digit
+_RUN = re.compile(
+    r"[0-9](?<![\w.][0-9])(?![0-9]{3}-[0-9]{2}-[0-9]{2}(?:[^0-9]|$))"
+    r"(?:[0-9]{2}\.[0-9]{3}\.[0-9]{4}|(?:[ ()+-]{0,2}[0-9]){6,}+)(?!\.[0-9])"
+)
+_E164 = re.compile(r"\+\(?([1-9](?:[ ()-]{0,2}[0-9]){7,14})(?![0-9])")
+_GROUP = re.compile(r"[0-9]+")
+_MOST_GROUPS = 6
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,}+")
+_IBAN_LENGTHS = range(15, 35)
+_IBAN_LONGEST = 43  # with a space behind each four
+
+Number = tuple[str, int, int]
+
+
+def numbers(text: str) -> Iterator[Number]:
+    """Yield kind, start and end of each number in *text* that is a person's."""
+    for run in _RUN.finditer(text):
+        yield from _in_run(text, *run.span())
+
+
+def _in_run(text: str, start: int, end: int) -> Iterator[Number]:
+    """Look at each few neighbouring groups of digits: numbers may stand side by side."""
+    groups = [found.span() for found in _GROUP.finditer(text, start, end)]
+    if text[end : end + 1].isalnum():
+        groups.pop()
+    first = 0
+    while first < len(groups):
+        begin = groups[first][0]
+        plus = "+" in text[max(0, begin - 2) : begin] and text[begin] != "0"
+        if text[begin - 1 : begin] == "(":
+            begin -= 1
+        kind, last = _longest(text, groups, first, begin, plus=plus)
+        if kind:
+            yield kind, begin, groups[last][1]
+        first = last + 1
+
+
+def _longest(
+    text: str, groups: list[tuple[int, int]], first: int, begin: int, *, plus: bool
+) -> tuple[str | None, int]:
+    """Return the kind of the longest number that begins with a group, and its last group."""
+    found: str | None = None
+    at = first
+    count = 0
+    for last in range(first, min(len(groups), first + _MOST_GROUPS)):
+        start, stop = groups[last]
+        count += stop - start
+        if count > _LONGEST_CARD:
+            break
+        kind = _kind_of(text[begin:stop], count, plus=plus) if count >= _SHORTEST else None
+        if kind:
+            found, at = kind, last
+    return found, at
+
+
+def _kind_of(piece: str, count: int, *, plus: bool) -> str | None:
+    if count >= SHORTEST_CARD and is_card("".join(_GROUP.findall(piece))):
+        return "card"
+    if plus and count <= _LONGEST_PHONE:
+        return "phone"
+    if count == _SSN_DIGITS and _SSN.fullmatch(piece):
+        return "ssn"
+    return "phone" if count in _NA_DIGITS and _NORTH_AMERICAN.fullmatch(piece) else None
+
+
+def phones(text: str) -> Iterator[Number]:
+    """Yield the telephone numbers with a `+` in *text*, where no other number can be."""
+    for found in _E164.finditer(text):
+        yield "phone", *found.span(1)
+
+
+def is_card(digits: str) -> bool:
+    """Tell whether digits are a payment card's: issuer, length and Luhn's check."""
+    size = len(digits)
+    if not SHORTEST_CARD <= size <= _LONGEST_CARD:
+        return False
+    known = any(size in sizes and first.match(digits) for first, sizes in _ISSUERS)
+    return known and _luhn(digits)
+
+
+def _luhn(digits: str) -> bool:
+    odd = sum(map(int, digits[-1::-2]))
+    even = sum(map(_DOUBLED.__getitem__, map(int, digits[-2::-2])))
+    return (odd + even) % 10 == 0
+
+
+def ibans(text: str) -> Iterator[Number]:
+    """Yield the account numbers in *text* (ISO 13616) whose check digits are right."""
+    for found in _IBAN.finditer(text):
+        length = _iban_length(found[0][:_IBAN_LONGEST])
+        if length:
+            yield "iban", found.start(), found.start() + length
+
+
+def _iban_length(run: str) -> int:
+    """
+    Return how much of *run*, from its beginning, is an account number; 0 for none.
+
+    Capitals and digits behind it can be told from it by its check digits alone (ISO 7064,
+    mod 97-10).
+    """
+    plain = run.replace(" ", "").replace("-", "")
+    for length in range(min(len(plain), _IBAN_LENGTHS[-1]), _IBAN_LENGTHS[0] - 1, -1):
+        moved = plain[4:length] + plain[:4]
+        if int("".join(str(int(c, 36)) for c in moved)) % 97 == 1:
+            return _position(run, length)
+    return 0
+
+
+def _position(run: str, count: int) -> int:
+    for index, character in enumerate(run):
+        count -= character not in " -"
+        if count == 0:
+            return index + 1
+    return len(run)

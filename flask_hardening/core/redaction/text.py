@@ -1,0 +1,121 @@
+"""Texts with their secrets replaced: all that finds them, and one pass that puts a mask in place."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from flask_hardening.core.redaction.pairs import find_pairs, may_hold_pairs
+from flask_hardening.core.redaction.patterns import BORDER, find
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+
+    from flask_hardening.core.redaction.keys import Names
+    from flask_hardening.core.redaction.patterns import Found
+
+    Replace = Callable[[str, str], str]
+
+_SHORTEST = 4
+_NUL_SHOWN = "\u2400"
+_PAIR = "pair"
+_ENCODED = re.compile(r"[^\s\"'<>\0&=?;,/#:%]*+%[0-9A-Fa-f]{2}[^\s\"'<>\0&=?;,/#:]*+")
+_LAYERS = 3
+
+
+class Scrubber:
+    """
+    Finds secrets in texts and replaces them.
+
+    Args:
+        names: The names that stand for secrets.
+        replace: Gets kind and secret, returns what stands in its place.
+        skipped: Kinds that are let through.
+        more: Further patterns by kind.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        replace: Replace,
+        skipped: Collection[str] = (),
+        more: Mapping[str, re.Pattern[str]] | None = None,
+    ) -> None:
+        self._judge = names.standing
+        self._replace = replace
+        self._skipped = frozenset(skipped)
+        self._more = dict(more or {})
+
+    def scrub(self, text: str) -> str:
+        """Return *text* with its secrets replaced; the same object if it has none."""
+        if len(text) < _SHORTEST:
+            return text
+        if BORDER in text:
+            text = text.replace(BORDER, _NUL_SHOWN)
+        return self._scrub(text)
+
+    def scrub_all(self, texts: Sequence[str]) -> Sequence[str]:
+        """Return each of *texts* scrubbed, found in one look at all of them."""
+        together = BORDER.join(texts)
+        if together.count(BORDER) != len(texts) - 1:
+            return [self.scrub(text) for text in texts]
+        scrubbed = self._scrub(together)
+        return texts if scrubbed is together else scrubbed.split(BORDER)
+
+    def _scrub(self, text: str) -> str:
+        found = self._found(text)
+        if not found:
+            return text
+        found.sort(key=_start)
+        pieces: list[str] = []
+        done = 0
+        for kind, start, end in _merged(found):
+            pieces += text[done:start], self._replace(kind, text[start:end])
+            done = end
+        pieces.append(text[done:])
+        return "".join(pieces)
+
+    def _found(self, text: str, layers: int = _LAYERS) -> list[Found]:
+        found = find(text)
+        if found and self._skipped:
+            found = [entry for entry in found if entry[0] not in self._skipped]
+        if may_hold_pairs(text):
+            found += [(_PAIR, *span) for span in find_pairs(text, self._judge)]
+        if self._more:
+            found += self._own(text)
+        if "%" in text and layers:
+            found += self._encoded(text, layers)
+        return found
+
+    def _own(self, text: str) -> Iterator[Found]:
+        for kind, pattern in self._more.items():
+            for match in pattern.finditer(text):
+                if match.end() > match.start():
+                    yield kind, *match.span()
+
+    def _encoded(self, text: str, layers: int) -> Iterator[Found]:
+        """Look into what is percent-encoded, and into what that holds (RFC 3986)."""
+        for encoded in _ENCODED.finditer(text):
+            plain = unquote_plus(encoded[0]).replace(BORDER, _NUL_SHOWN)
+            if plain != encoded[0] and self._found(plain, layers - 1):
+                yield _PAIR, *encoded.span()
+
+
+def _start(found: Found) -> tuple[int, int]:
+    return found[1], -found[2]
+
+
+def _merged(found: Iterable[Found]) -> Iterator[Found]:
+    """Join what overlaps: a token in a pair is one secret, not two."""
+    current: Found | None = None
+    for kind, start, end in found:
+        if current is None:
+            current = kind, start, end
+        elif start < current[2]:
+            current = current[0], current[1], max(end, current[2])
+        else:
+            yield current
+            current = kind, start, end
+    if current is not None:
+        yield current
