@@ -24,17 +24,20 @@ _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 _SSN = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}")
 _NORTH_AMERICAN = re.compile(
-    r"(?:1[ -]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d-|[2-9]\d\d\.)[2-9]\d\d[ .-]\d{4}"
+    r"(?:1[ -]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d-)[2-9]\d\d[ -]\d{4}"
+    r"|[2-9]\d\d\.[2-9]\d\d\.\d{4}"
 )
 _SHORTEST, _LONGEST_PHONE = 8, 15  # digits; no number of a person has fewer
 _SSN_DIGITS, _NA_DIGITS = 9, (10, 11)
 
-# where one can begin: behind no letter, digit or decimal point, and not at a date; it
-# begins with a digit, so that the search goes from digit to digit
-_RUN = re.compile(
-    r"[0-9](?<![\w.][0-9])(?![0-9]{3}-[0-9]{2}-[0-9]{2}(?:[^0-9]|$))"
-    r"(?:[0-9]{2}\.[0-9]{3}\.[0-9]{4}|(?:[ ()+-]{0,2}[0-9]){6,}+)(?!\.[0-9])"
-)
+# digits as 0 and what groups them as a blank, so that a run of both is found by its first
+# byte; numbers that are cut by anything else are none
+_SHAPES = bytes(
+    0x30 if chr(c).isdecimal() else 0x20 if chr(c) in " ()+-." else 0x78 for c in range(128)
+) + bytes([0x78] * 128)
+_RUN = re.compile(rb"0[0 ]{6,}0")
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
+_NINE = 9
 _E164 = re.compile(r"\+\(?([1-9](?:[ ()-]{0,2}[0-9]){7,14})(?![0-9])")
 _GROUP = re.compile(r"[0-9]+")
 _MOST_GROUPS = 6
@@ -47,8 +50,11 @@ Number = tuple[str, int, int]
 
 def numbers(text: str) -> Iterator[Number]:
     """Yield kind, start and end of each number in *text* that is a person's."""
-    for run in _RUN.finditer(text):
-        yield from _in_run(text, *run.span())
+    # a byte for each character: what has no ASCII form is no digit either
+    shape = text.encode("ascii", "replace").translate(_SHAPES)
+    for run in _RUN.finditer(shape):
+        if run[0].count(b"0") >= _NINE:
+            yield from _in_run(text, *run.span())
 
 
 def _in_run(text: str, start: int, end: int) -> Iterator[Number]:
@@ -56,9 +62,15 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Number]:
     groups = [found.span() for found in _GROUP.finditer(text, start, end)]
     if text[end : end + 1].isalnum():
         groups.pop()
-    first = 0
+    before = text[start - 1 : start]
+    first = 1 if before.isalnum() or before == "_" else 0
+    if _DATE.match(text, start):
+        first = 3
     while first < len(groups):
         begin = groups[first][0]
+        if text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit():
+            first += 1  # decimals
+            continue
         plus = "+" in text[max(0, begin - 2) : begin] and text[begin] != "0"
         if text[begin - 1 : begin] == "(":
             begin -= 1
@@ -87,7 +99,11 @@ def _longest(
 
 
 def _kind_of(piece: str, count: int, *, plus: bool) -> str | None:
-    if count >= SHORTEST_CARD and is_card("".join(_GROUP.findall(piece))):
+    if (
+        count >= SHORTEST_CARD
+        and "." not in piece
+        and is_card("".join(_GROUP.findall(piece)))
+    ):
         return "card"
     if plus and count <= _LONGEST_PHONE:
         return "phone"

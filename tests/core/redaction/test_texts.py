@@ -17,6 +17,7 @@ BY_LOOKS = [
     ("ssn was 078-05-1120", "ssn was ***"),
     ("call +49 170 1234567 now", "call +*** now"),
     ("call (555) 234-5678 or 555-234-5678", "call *** or ***"),
+    ("call 555.234.5678.", "call ***."),
     ("by bob.smith+x@mail.example.co.uk.", "by ***."),
     ("postgres://app:pa55@db/shop", "postgres://***@db/shop"),
     ("redis://:p@ss/w0rd@cache:6379/0", "redis://***@cache:6379/0"),
