@@ -2,13 +2,14 @@
 # `make test` installs the Debian packages of the servers it tests with.
 
 .DEFAULT_GOAL := help
-.PHONY: help test demo lint docs clean
+.PHONY: help test demo bench lint docs clean
 
-SERVERS := redis-server rabbitmq-server postgresql
+SERVERS := redis-server rabbitmq-server postgresql valgrind
 
 help:
 	@echo "make demo    the sample system at work, in its own environment (ARGS=--once ends)"
 	@echo "make test    the whole test matrix"
+	@echo "make bench   what a request costs, beside others; writes docs/benchmark.*"
 	@echo "make lint    form, spelling, types, imports"
 	@echo "make docs    the documentation as HTML, in docs/_build"
 	@echo "make clean   removes everything the above have made"
@@ -21,6 +22,10 @@ test:
 demo:
 	@tools/make-venv .make/demo --editable ".[sample]"
 	@.make/demo/bin/python -m sample_app.demo $(ARGS)
+
+bench:
+	@tools/make-venv .make/bench --editable . -r benchmarks/requirements.txt
+	@.make/bench/bin/python -m benchmarks.run $(ARGS)
 
 lint:
 	@tools/make-venv .make/tools "tox>=4.24" "tox-uv>=1.25"

@@ -15,7 +15,7 @@ _NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Margaret", "De
 
 def bodies(count: int) -> list[bytes]:
     """Return so many bodies, the same ones at each call."""
-    dice = random.Random(2026)  # noqa: S311 - made-up data
+    dice = random.Random(2026)
     return [orjson.dumps(_body(dice)) for _ in range(count)]
 
 

@@ -3,7 +3,7 @@
 project = "flask-hardening"
 author = "The flask-hardening authors"
 extensions = ["myst_parser"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "benchmark.md"]
 html_theme = "furo"
 html_title = "flask-hardening"
 html_copy_source = False

@@ -55,7 +55,7 @@ def init_app(app: Flask, config: Logs) -> None:
     gather = gatherer_of(config)
     if gather is not None:
         state.begins.append(gather)
-    state.ends.append(_RequestLine(config, active.write))
+    state.ends.append(_RequestLine(config, active))
 
 
 def _told_by_us(record: logging.LogRecord) -> bool:
@@ -87,11 +87,16 @@ class _RequestLine:
 
     Args:
         config: What it tells.
-        write: Writes an event that holds no secret.
+        active: The process's logs.
     """
 
-    def __init__(self, config: Logs, write: Callable[..., None]) -> None:
-        self._write = write
+    def __init__(self, config: Logs, active: logs.Logs) -> None:
+        self._write = active.write if active.via_loguru else active.pipeline.emit
+        self._levels = {
+            level
+            for level, number in LEVELS.items()
+            if active.via_loguru or active.pipeline.enabled(number, __name__)
+        }
         self._skip = _matcher(config.skip_paths)
         self._address = _client_address(config)
         self._details = details_of(config)
@@ -108,6 +113,10 @@ class _RequestLine:
         status = record.status
         if record.succeeded and self._skip(path):
             return
+        level = "WARNING" if record.aborted else _level(status)
+        if level not in self._levels:
+            return
+        event = "request.finished"
         environ = record.environ
         method = environ.get("REQUEST_METHOD", "")
         path = self._scrub(path, _PATH)
@@ -124,9 +133,8 @@ class _RequestLine:
         agent = environ.get("HTTP_USER_AGENT")
         if agent:
             fields["user_agent"] = self._agent(agent[:_LONGEST_AGENT])
-        event, level = "request.finished", _level(status)
         if record.aborted:
-            event, level = "request.aborted", "WARNING"
+            event = "request.aborted"
             fields["reason"] = record.aborted
         if record.verdict is not None:
             fields |= self._of_error(record.verdict)

@@ -12,7 +12,7 @@ from pathlib import Path
 REQUIRED = ("3.11", "3.12", "3.13")
 NEWER = ("3.14", "3.15")
 ROWS = ("lowest", "highest")
-QUICK = ("lint", "typing", "imports", "docs", "package")
+QUICK = ("lint", "typing", "imports", "docs", "package", "cost")
 _ROOT = Path(__file__).resolve().parent.parent
 _START_TIMEOUT = 30
 _RULE = "=" * 78

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import random
 import threading
 
 import pytest
 
 from flask_hardening import correlated, correlation_id, request_id
 from flask_hardening.core import correlation
-from flask_hardening.core.correlation import AllowList, Origin, Unit, new_id, valid
+from flask_hardening.core.correlation import AllowList, Origin, Unit, new_id, new_ids, valid
 
 
 def test_new_ids_are_valid_and_differ():
@@ -136,3 +138,23 @@ def test_refused(pattern, url):
 def test_nobody_is_allowed_by_default():
     """An empty list allows no host."""
     assert not AllowList().allows("http://friend/")
+
+
+def test_a_child_makes_ids_of_its_own():
+    """After a fork parent and children go on with different ids, whoever seeded what."""
+    random.seed(1)
+    made = set()
+    for _ in range(3):
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(writing, " ".join([new_id(), *new_ids()]).encode())
+            os._exit(0)
+        os.waitpid(child, 0)
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            made |= set(pipe.read().split())
+    random.seed(1)
+    made |= {new_id(), *new_ids()}
+    assert len(made) == 12
+    assert all(map(valid, made))

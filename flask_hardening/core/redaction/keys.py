@@ -19,13 +19,16 @@ class Standing(enum.Enum):
     Attributes:
         OPEN: Nothing: the value speaks for itself.
         SECRET: It is a secret.
-        COUNTED: It is a secret unless it is a number: `tokens` may count them.
+        WEAK: It is a secret unless it is a word of everyday use, or a version: `auth` may be
+            `ok`, and `session` a package.
+        COUNTED: The same, and it may be any number: `tokens` may count them.
         PHONE: It is a telephone number if it has digits enough.
         HIDDEN: Nothing, but only what is allowed is shown.
     """
 
     OPEN = enum.auto()
     SECRET = enum.auto()
+    WEAK = enum.auto()
     COUNTED = enum.auto()
     PHONE = enum.auto()
     HIDDEN = enum.auto()
@@ -43,25 +46,28 @@ _DIGITS = "0123456789"
 _SECRET = _words(
     "password passwords passwd passwds passphrase passphrases passcode passcodes pwd pw"
     " passwort kennwort wachtwoord senha contrasena contraseña motdepasse пароль 密码"
-    " secret secrets jwt jws bearer cookie authorization credential credentials creds"
-    " auth oauth csrf xsrf signature sig pin puk otp totp hotp cvv cvc csc"
-    " iban ssn nino dsn mnemonic aadhaar aadhar cpf pesel bsn curp personnummer passport"
-    " apikey secretkey privatekey accesskey sessid phpsessid jsessionid aspsessionid"
-    " creditcard debitcard cardnumber cardno ccnumber ccnum accountnumber token"
+    " secret pin puk otp totp hotp cvv cvc csc"
+    " iban ssn nino mnemonic aadhaar aadhar cpf pesel bsn curp personnummer passport"
+    " apikey secretkey privatekey accesskey cardnumber cardno ccnumber ccnum accountnumber"
 )
-# of these there may be a count under the same name
-_COUNTED = _words("tokens pass cookies sessions pins cards passports session")
+_WEAK = _words(
+    "token jwt jws bearer cookie cookies authorization credential credentials creds auth"
+    " oauth secrets"
+    " csrf xsrf signature sig dsn session sessid phpsessid jsessionid aspsessionid"
+)
+_COUNTED = _words("tokens pass passports creditcard debitcard")
 _ENDINGS = tuple(
-    "password passwort passwd passphrase secret token apikey privatekey secretkey accesskey"
-    " sessionid sessid cardnumber creditcard accountnumber authorization".split()
+    "password passwort passwd passphrase secret apikey privatekey secretkey accesskey"
+    " cardnumber accountnumber".split()
 )
+_WEAK_ENDINGS = "token", "sessionid", "sessid", "authorization"
 _PAIRS = _words(
     "api_key private_key access_key secret_key encryption_key decryption_key signing_key"
     " hmac_key master_key account_key storage_key ssh_key pgp_key gpg_key license_key"
     " licence_key service_key auth_key shared_key session_key client_key consumer_key"
     " subscription_key function_key webhook_key deploy_key root_key aes_key rsa_key"
     " key_material session_id connect_sid session_sid"
-    " card_number card_no card_num card_pan credit_card debit_card bank_card cc_number"
+    " card_number card_no card_num card_pan cc_number"
     " cc_num cc_no account_number account_no acct_number acct_no bank_account"
     " routing_number sort_code tax_id tax_number social_security national_id"
     " national_insurance security_number identity_number personal_number"
@@ -72,6 +78,7 @@ _PAIRS = _words(
     " otp_code pin_code sms_code seed_phrase recovery_phrase connection_string conn_str"
     " mot_passe de_passe fiscal_code codice_fiscale steuer_id"
 )
+_COUNTED_PAIRS = _words("credit_card debit_card bank_card")
 _PHONE = _words("phone telephone tel fax msisdn phonenumber mobilenumber cellphone phones")
 _PHONE_PAIRS = _words("phone_number phone_no mobile_number mobile_no fax_number tel_no")
 # what may follow and still leave it a secret
@@ -80,7 +87,7 @@ _BEHIND = _words(
     " plain plaintext clear cleartext raw encoded encrypted decrypted b64 base header str"
     " string json param input data"
 )
-_BARE_BEHIND = tuple(
+_BARE_BEHIND = frozenset(
     word + behind
     for word in ("password", "passwd", "secret", "token")
     for behind in (
@@ -94,11 +101,13 @@ _BARE_BEHIND = tuple(
         "old",
     )
 )
+# a sid with any other word before it is the id of some service's own things
+_ALSO_SECRET = _PAIRS | _BARE_BEHIND | {"_sid"}
 # what stands in front of a word that otherwise names a secret
 _INNOCENT = {
     "token": _words(
         "page next previous prev continuation pagination sync cursor stop eos bos pad unk"
-        " cls sep mask lexer parse special current first last per"
+        " cls sep mask lexer parse special current first last per fencing image audio video"
     ),
     "tokens": _words("stop special"),
     "signature": _words("function method call type email mail message block"),
@@ -188,18 +197,19 @@ def _standing(words: list[str]) -> Standing:
         return Standing.OPEN
     last = words[-1]
     before = words[-2] if len(words) > 1 else ""
-    if before in _INNOCENT.get(last, ()):
-        return Standing.OPEN
-    if last in _COUNTED:
-        return Standing.COUNTED
-    if last in _SECRET or last.endswith(_ENDINGS) or last in _BARE_BEHIND:
-        return Standing.SECRET
     pair = f"{before}_{last}"
-    # a sid with any other word before it is the id of some service's own things
-    if pair in _PAIRS or pair == "_sid":
-        return Standing.SECRET
-    phone = last in _PHONE or pair in _PHONE_PAIRS
-    return Standing.PHONE if phone else Standing.OPEN
+    found = Standing.OPEN
+    if before in _INNOCENT.get(last, ()):
+        found = Standing.OPEN
+    elif last in _COUNTED or pair in _COUNTED_PAIRS:
+        found = Standing.COUNTED
+    elif last in _SECRET or last.endswith(_ENDINGS) or {last, pair} & _ALSO_SECRET:
+        found = Standing.SECRET
+    elif last in _WEAK or last.endswith(_WEAK_ENDINGS):
+        found = Standing.WEAK
+    elif last in _PHONE or pair in _PHONE_PAIRS:
+        found = Standing.PHONE
+    return found
 
 
 def _matcher(patterns: Iterable[str]) -> Callable[[str], bool]:

@@ -17,17 +17,20 @@ _ISSUERS = (
     (re.compile(r"6011|64[4-9]|65|60|508"), (16, 19)),
     (re.compile(r"35(?:2[89]|[3-8])|9792"), (16,)),
     (re.compile(r"62"), (16, 17, 18, 19)),
-    (re.compile(r"5018|5020|5038|5893|6304|6759|676[1-3]"), (12, 13, 14, 15, 16, 18, 19)),
+    (re.compile(r"5018|5020|5038|5893|6304|6759|676[1-3]"), (16, 18, 19)),
 )
-SHORTEST_CARD, _LONGEST_CARD = 12, 19
+SHORTEST_CARD, _LONGEST_CARD = 14, 19
+# in one piece, or in groups as cards have them printed, with one sign between them
+_CARD_FORM = re.compile(
+    r"\d+|\d{4}([ +-])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ +-])\d{6}\2\d{4,5}"
+)
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 _SSN = re.compile(r"(?!000|666|9\d\d)\d{3}-(?!00)\d{2}-(?!0000)\d{4}")
 _NORTH_AMERICAN = re.compile(
-    r"(?:1[ -]?)?(?:\([2-9]\d\d\) ?|[2-9]\d\d-)[2-9]\d\d[ -]\d{4}"
+    r"(?:1[ -])?\([2-9]\d\d\) ?[2-9]\d\d[ -]\d{4}|(?:1-)?[2-9]\d\d-[2-9]\d\d-\d{4}"
     r"|[2-9]\d\d\.[2-9]\d\d\.\d{4}"
 )
-_SHORTEST, _LONGEST_PHONE = 8, 15  # digits; no number of a person has fewer
 _SSN_DIGITS, _NA_DIGITS = 9, (10, 11)
 
 # digits as 0 and what groups them as a blank, so that a run of both is found by its first
@@ -38,11 +41,40 @@ _SHAPES = bytes(
 _RUN = re.compile(rb"0[0 ]{6,}0")
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?![0-9])")
 _NINE = 9
-_E164 = re.compile(r"\+\(?([1-9](?:[ ()-]{0,2}[0-9]){7,14})(?![0-9])")
+# countries 1 and 7 have one length, others at least nine digits with their own
+_E164 = re.compile(
+    r"(?<![\w)])\+\(?(1[ (.-]{0,2}[2-9]\d\d[) .-]{0,2}\d{3}[ .-]?\d{4}"
+    r"|7[ (-]{0,2}\d{3}[) -]{0,2}\d{3}[ -]?\d{2}[ -]?\d{2}"
+    r"|[2-689]\d(?:[ ().-]{0,2}\d){7,13})(?![0-9])"
+)
 _GROUP = re.compile(r"[0-9]+")
 _MOST_GROUPS = 6
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,}+")
-_IBAN_LENGTHS = range(15, 35)
+# the registry of ISO 13616: how long a country's account numbers are
+_IBAN_LENGTHS = {
+    country: length
+    for length, countries in {
+        15: "NO",
+        16: "BE",
+        18: "DK FO FI GL NL FK",
+        19: "MK SI",
+        20: "AT BA EE KZ LT LU XK MN",
+        21: "HR LV LI CH",
+        22: "BH BG CR DE GE GB IE ME RS VA",
+        23: "IL GI IQ AE TL SO",
+        24: "AD CZ MD PK RO SA ES SE SK TN VG",
+        25: "PT ST LY",
+        26: "IS TR",
+        27: "BI FR GR IT MC MR SM DJ",
+        28: "AL AZ BY CY DO GT HU LB PL SV NI",
+        29: "BR EG PS QA UA",
+        30: "JO KW MU YE",
+        31: "MT SC",
+        32: "LC",
+        33: "RU",
+    }.items()
+    for country in countries.split()
+}
 _IBAN_LONGEST = 43  # with a space behind each four
 
 Number = tuple[str, int, int]
@@ -71,17 +103,16 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Number]:
         if text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit():
             first += 1  # decimals
             continue
-        plus = "+" in text[max(0, begin - 2) : begin] and text[begin] != "0"
         if text[begin - 1 : begin] == "(":
             begin -= 1
-        kind, last = _longest(text, groups, first, begin, plus=plus)
+        kind, last = _longest(text, groups, first, begin)
         if kind:
             yield kind, begin, groups[last][1]
         first = last + 1
 
 
 def _longest(
-    text: str, groups: list[tuple[int, int]], first: int, begin: int, *, plus: bool
+    text: str, groups: list[tuple[int, int]], first: int, begin: int
 ) -> tuple[str | None, int]:
     """Return the kind of the longest number that begins with a group, and its last group."""
     found: str | None = None
@@ -92,28 +123,23 @@ def _longest(
         count += stop - start
         if count > _LONGEST_CARD:
             break
-        kind = _kind_of(text[begin:stop], count, plus=plus) if count >= _SHORTEST else None
+        kind = _kind_of(text[begin:stop], count) if count >= _NINE else None
         if kind:
             found, at = kind, last
     return found, at
 
 
-def _kind_of(piece: str, count: int, *, plus: bool) -> str | None:
-    if (
-        count >= SHORTEST_CARD
-        and "." not in piece
-        and is_card("".join(_GROUP.findall(piece)))
-    ):
-        return "card"
-    if plus and count <= _LONGEST_PHONE:
-        return "phone"
-    if count == _SSN_DIGITS and _SSN.fullmatch(piece):
-        return "ssn"
+def _kind_of(piece: str, count: int) -> str | None:
+    if count >= SHORTEST_CARD:
+        card = _CARD_FORM.fullmatch(piece) and is_card("".join(_GROUP.findall(piece)))
+        return "card" if card else None
+    if count == _SSN_DIGITS:
+        return "ssn" if _SSN.fullmatch(piece) else None
     return "phone" if count in _NA_DIGITS and _NORTH_AMERICAN.fullmatch(piece) else None
 
 
 def phones(text: str) -> Iterator[Number]:
-    """Yield the telephone numbers with a `+` in *text*, where no other number can be."""
+    """Yield the telephone numbers with a `+` in *text* (ITU-T E.164)."""
     for found in _E164.finditer(text):
         yield "phone", *found.span(1)
 
@@ -142,18 +168,14 @@ def ibans(text: str) -> Iterator[Number]:
 
 
 def _iban_length(run: str) -> int:
-    """
-    Return how much of *run*, from its beginning, is an account number; 0 for none.
-
-    Capitals and digits behind it can be told from it by its check digits alone (ISO 7064,
-    mod 97-10).
-    """
-    plain = run.replace(" ", "").replace("-", "")
-    for length in range(min(len(plain), _IBAN_LENGTHS[-1]), _IBAN_LENGTHS[0] - 1, -1):
-        moved = plain[4:length] + plain[:4]
-        if int("".join(str(int(c, 36)) for c in moved)) % 97 == 1:
-            return _position(run, length)
-    return 0
+    """Return how much of *run*, from its beginning, is an account number; 0 for none."""
+    length = _IBAN_LENGTHS.get(run[:2], 0)
+    plain = run.replace(" ", "").replace("-", "")[:length]
+    if not length or len(plain) < length:
+        return 0
+    moved = plain[4:] + plain[:4]
+    right = int("".join(str(int(c, 36)) for c in moved)) % 97 == 1
+    return _position(run, length) if right else 0
 
 
 def _position(run: str, count: int) -> int:

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask_hardening.core.redaction.keys import Standing
+from flask_hardening.core.redaction.verdicts import hides, looks_random, says_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,29 +21,25 @@ _QUOTES = "\"'`"
 _NOT_NAME = re.compile(r"[^\w.%$\[\] -]")
 # not that of a time, a URL, or a name in C++
 _COLON = re.compile(r":(?!:|//)(?<!::)(?:(?![0-9])|(?<![0-9]:))")
-_GAP = re.compile(r"[=>~]?[ \t]*(?:[bBuUrRfF]{1,2}(?=[\"']))?")
+_COMPARES = "=!<>~"
+_GAP = re.compile(r">?[ \t]*(?:[bBuUrRfF]{1,2}(?=[\"']))?")
 _QUOTE = re.compile(r"(\\*)([\"'`])")
 _OPENING = {"{": "}", "[": "]", "(": ")", "<": ">"}
 _PHONE = re.compile(r"[\d ()+./-]*")
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=[(])")
+_DOTTED = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)+")
 # a comma or bracket belongs to a value when another name doesn't follow
 _WORD = re.compile(
     r"(?:[^\s&\"'<>,;)\]}\0]|[,;)\]}](?![\s,;)\]}\"'\0]|$|[\w.-]+\s?[=:]))*+"
 )
+_PLACEHOLDER = re.compile(r"%\(\w+\)s|\$\{?\{? ?[\w.]+ ?\}?\}?|<\w+>|</")
+_GOES_ON = re.compile(r"[^\W\d_]+,? [^\W_]")
+_SENTENCES = re.compile(r"\[([\"'])[A-Z][^\"']*(?: [^\"']+){2}[.!]\1\]")
 _REST_OF_LINE = re.compile(r"[^\r\n\"'\0]*")
-_WHOLE_LINES = ("authorization", "cookie", "cookies")
-_SAYS_NOTHING = frozenset(
-    "none null nil true false yes no on off ok valid invalid missing required expired"
-    " revoked empty unset set unknown failed failure success succeeded accepted rejected"
-    " denied closed close open opened created started ended deleted rotated refreshed"
-    " issued verified mismatch not is was has are were the a an must should cannot may for"
-    " from of in to and or changed updated undefined optional hidden redacted masked"
-    " filtered basic bearer digest negotiate length too at this that it please enter your"
-    " if as by with when str string int bool optional[str] field reset ignored disabled"
-    " enabled present absent default str|none <redacted> [filtered] [redacted]".split()
-)
-# a sign without which the form isn't there, the form, and the group of its name; the value
-# is in its last group
+_WHOLE_LINES = ("authorization", "cookie")
+_CODE = 8  # characters that an authorization code has at least
+# a sign without which the form isn't there, and the form: its first group is the name, its
+# last one the value
 _FORMS = (
     (
         "--",
@@ -50,21 +47,24 @@ _FORMS = (
             r"--([A-Za-z][\w-]{0,80})(?:[\"'],[ ]*[\"']|[ \t]+(?!-))"
             r"(?:\"([^\"\0]*)|'([^'\0]*)|([^\s\"'\0]+))"
         ),
-        1,
     ),
+    # a pair in round brackets, or one of several in square ones; two of those alone are
+    # more often a list of names
     (
         "',",
-        re.compile(r"[(\[]b?'([^'\0\n]{1,80})', ?b?[\"']((?:\\.|[^\"'\\\0])*+)"),
-        1,
+        re.compile(
+            r"(?:\(|(?<=\[)\[|(?<=\], )\[)b?'([^'\0\n]{1,80})', ?b?[\"']"
+            r"((?:\\.|[^\"'\\\0])*+)"
+        ),
     ),
     (
         '",',
         re.compile(
-            r"[(\[]\"([^\"\0\n]{1,80})\", ?[\"']((?:\\.|[^\"\\\0])*+)(?=\"[)\]]|$|\0)"
+            r"(?:\(|(?<=\[)\[|(?<=\],)\[|(?<=\], )\[)\"([^\"\0\n]{1,80})\", ?[\"']"
+            r"((?:\\.|[^\"\\\0])*+)"
         ),
-        1,
     ),
-    ("</", re.compile(r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>([^<\0]+)"), 1),
+    ("</", re.compile(r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>([^<\0]+)(?=</|\0|$)")),
 )
 _ROWS = ("[parameters: ", "Failing row contains ")
 _ROW = re.compile(r"\[parameters: (?=[(\[])|Failing row contains (?=\()")
@@ -85,12 +85,13 @@ def find_pairs(text: str, judge: Judge) -> Iterator[Span]:
     """
     if "=" in text or ":" in text:
         yield from _separated(text, judge)
-    for sign, form, name in _FORMS:
+    for sign, form in _FORMS:
         if sign in text:
             for found in form.finditer(text):
-                value = found.lastindex or 0
-                if hides(judge(found[name]), found[value]):
-                    yield found.span(value)
+                place = found.lastindex or 0
+                name, value = found[1], found[place]
+                if hides(judge(name), value) and not _is_no_value(name, value):
+                    yield found.span(place)
     if _ROWS[0] in text or _ROWS[1] in text:
         # what a statement was given, without names
         for found in _ROW.finditer(text):
@@ -105,14 +106,14 @@ def _separated(text: str, judge: Judge) -> Iterator[Span]:
             continue
         standing = judge(name)
         if name == "code" and "state=" in text:  # OAuth's answer (RFC 6749, 4.1.2)
-            standing = Standing.SECRET
+            word = _WORD.match(text, at + 1)
+            standing = Standing.WEAK if word and len(word[0]) >= _CODE else standing
         if standing is Standing.OPEN:
             continue
-        start, end, quoted = _value_behind(text, at + 1, name, standing)
-        value = text[start:end]
-        if hides(standing, value) and (quoted or not _says_nothing(value)):
-            yield start, end
-            done = end
+        span = _value_behind(text, at, name, standing)
+        if span is not None and hides(standing, text[slice(*span)]):
+            yield span
+            done = span[1]
 
 
 def _positions(text: str) -> list[int]:
@@ -120,7 +121,8 @@ def _positions(text: str) -> list[int]:
     found = [colon.start() for colon in _COLON.finditer(text)] if ":" in text else []
     at = text.find("=")
     while at >= 0:
-        found.append(at)
+        if text[at + 1 : at + 2] != "=" and text[at - 1 : at] not in _COMPARES:
+            found.append(at)
         at = text.find("=", at + 1)
     found.sort()
     return found
@@ -129,33 +131,62 @@ def _positions(text: str) -> list[int]:
 def _name_before(text: str, at: int) -> str:
     """Return the name that ends before a separator: its last few words."""
     left = text[max(0, at - _LONGEST_NAME) : at].rstrip(" \t")
-    bare = left.rstrip("\"'`\\)]}>")
+    bare = left.rstrip("\"'`\\)]}")
     name = _NOT_NAME.split(bare)[-1]
     if " " not in name:
         return name
     return " ".join(name.split()[-_NAME_WORDS:])
 
 
-def _value_behind(
-    text: str, at: int, name: str, standing: Standing
-) -> tuple[int, int, bool]:
-    """Return start and end of a value, and whether it stands in quotes or brackets."""
-    start = _end(_GAP, text, at)
+def _value_behind(text: str, at: int, name: str, standing: Standing) -> Span | None:
+    """Return start and end of a value, or None where there is none."""
+    start = _end(_GAP, text, at + 1)
     if standing is Standing.PHONE:
         start = _end(_QUOTE, text, start)
-        return start, _end(_PHONE, text, start), True
+        return start, _end(_PHONE, text, start)
     quote = _QUOTE.match(text, start)
     if quote:
         inside = quote.end()
-        return inside, _end_of_quoted(text, inside, len(quote[1]), quote[2]), True
+        return inside, _end_of_quoted(text, inside, len(quote[1]), quote[2])
+    if _PLACEHOLDER.match(text, start):
+        return None
     if text[start : start + 1] in _OPENING:
-        return start, _closing(text, start), True
-    if name.lower().endswith(_WHOLE_LINES):
-        return start, _end(_REST_OF_LINE, text, start), False
+        end = _closing(text, start)
+        return None if _SENTENCES.fullmatch(text, start, end) else (start, end)
+    if name.lower().endswith(_WHOLE_LINES) and text[at] == ":":
+        return start, _end(_REST_OF_LINE, text, start)
+    return _unquoted(text, at, start, name, standing)
+
+
+def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> Span | None:
+    """
+    Return start and end of a value that ends where a word ends.
+
+    It may be a word of a sentence, an expression in a program, or part of a longer name.
+    """
+    spaced = start > at + 1
     call = _CALL.match(text, start)
     if call:
-        return start, _closing(text, call.end()), True
-    return start, _end(_WORD, text, start), False
+        end = _closing(text, call.end())
+        in_code = spaced and text[at] == "=" and not set(text[start:end]) & set(_QUOTES)
+        return None if in_code else (start, end)
+    end = _end(_WORD, text, start)
+    value = text[start:end]
+    if _is_no_value(name, value):
+        return None
+    if spaced and text[at] == "=" and _DOTTED.fullmatch(value):
+        return None
+    if standing is Standing.SECRET or text[at] == "=":
+        return start, end
+    # `auth: ldap is disabled`, and `session:start` or `com.auth0:java-jwt`
+    innocent = _GOES_ON.match(text, start) if spaced else not looks_random(value)
+    return None if innocent else (start, end)
+
+
+def _is_no_value(name: str, value: str) -> bool:
+    """Tell a word from a secret: `expired`, or a name again, as `--token TOKEN` has it."""
+    bare = value.strip(" .!?,;()[]{}<>\"'").lower()
+    return not bare or says_nothing(value) or name.lower().endswith(bare)
 
 
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
@@ -203,25 +234,3 @@ def _closing(text: str, start: int) -> int:
             position = _end_of_quoted(text, position + 1, 0, character)
         position += 1
     return min(position, len(text))
-
-
-def hides(standing: Standing, value: str) -> bool:
-    """Tell whether a text under such a name is to be masked."""
-    if standing is Standing.OPEN or not value or (value[0] == "*" and not value.strip("*")):
-        return False
-    if standing is Standing.SECRET:
-        return True
-    if standing is Standing.COUNTED:
-        return not _is_number(value)
-    return sum(map(str.isdigit, value)) >= _PHONE_DIGITS
-
-
-def _says_nothing(value: str) -> bool:
-    return value.strip(" .!?,;").lower() in _SAYS_NOTHING
-
-
-_PHONE_DIGITS = 5
-
-
-def _is_number(value: str) -> bool:
-    return len(value) < 10 and value.replace(".", "", 1).isdecimal()  # noqa: PLR2004

@@ -49,7 +49,7 @@ def find(text: str) -> list[Found]:
     shape = text.encode("utf-8", "replace").translate(_SHAPES, b" ()+-.")
     if _NINE_DIGITS in shape:
         found += numbers(text)
-    elif "+" in text:
+    if "+" in text:
         found += phones(text)
     if len(text) >= _SHORT:
         if _IBAN_SHAPE(shape):
@@ -96,13 +96,19 @@ _PEM = re.compile(
 def _credentials_in_urls(text: str) -> Iterator[Found]:
     """`user:password@` and `token@` (RFC 3986, section 3.2.1)."""
     for found in _USERINFO.finditer(text):
-        yield "url", *found.span(1)
+        user, colon, password = found[1].partition(":")
+        # `git@`, and what others have masked before
+        if password.strip("*") if colon else user not in _NO_USERS:
+            yield "url", *found.span(1)
 
 
 # a password may hold the '/' and '@' that it should encode; a port and a path are none
 _USERINFO = re.compile(
     r"://([^\s/?#@:\"'<>\0]*+:(?!\d{1,5}[/?#])[^\s\"'<>\0]*(?=@)|[^\s/?#@:\"'<>\0]++(?=@))"
 )
+
+
+_NO_USERS = "git", "hg", "svn", "***"
 
 
 def _authorizations(text: str) -> Iterator[Found]:
@@ -126,7 +132,7 @@ def _is_no_word(value: str) -> bool:
 
 def _is_mixed(value: str) -> bool:
     digits = sum(map(str.isdigit, value))
-    return len(value) >= _MIXED and 0 < digits < len(value)
+    return len(value) >= _MIXED and 0 < digits < len(value) and "/" not in value
 
 
 _MIXED = 16
@@ -137,7 +143,8 @@ _AUTHORIZES: dict[str, Callable[[str], bool]] = {
     "apikey": _is_mixed,
 }
 _SCHEME = re.compile(
-    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey)[ :=]{1,3}([A-Za-z0-9._~+/-]{6,}+=*)",
+    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey)[ :=]{1,3}([A-Za-z0-9._~+/-]{6,}+={0,2})"
+    r"(?![\w\"'=])",
     re.IGNORECASE,
 )
 _BEHIND_BEARER = frozenset(
@@ -180,9 +187,13 @@ _TOKEN_SHAPES = bytes(
 ) + bytes([0x20] * 128)
 _LONG = b"a" * 18
 _VENDOR = re.compile(
-    r"(?<![A-Za-z0-9])(?:gh[pousr]_|github_pat_|dckr_pat_|[srp]k_(?:live|test)_|whsec_|npm_"
-    r"|dop_v1_|shp(?:at|ss)_|glpat-|xox[a-z]-|xapp-|sk-(?:proj|ant)-|pypi-|A[KS]IA|AIza"
-    r"|ya29\.|hvs\.|SG\.)[A-Za-z0-9_.-]{14,}+"
+    r"(?<![A-Za-z0-9])(?:"
+    r"gh[pousr]_[A-Za-z0-9]{16,}+|github_pat_\w{20,}+|glpat-[\w-]{16,}+|dckr_pat_[\w-]{16,}+"
+    r"|[srp]k_(?:live|test)_[A-Za-z0-9]{12,}+|whsec_[A-Za-z0-9+/=]{16,}+|npm_[A-Za-z0-9]{30,}+"
+    r"|xox[a-z]-[A-Za-z0-9-]{14,}+|xapp-[A-Za-z0-9-]{14,}+|sk-(?:proj|ant)-[\w-]{16,}+"
+    r"|pypi-Ag[\w-]{16,}+|A[KS]IA[A-Z0-9]{14,}+|AIza[\w-]{20,}+|ya29\.[\w-]{14,}+"
+    r"|hvs\.[\w-]{14,}+|SG\.[\w-]{14,}+(?:\.[\w-]+)?|dop_v1_[a-f0-9]{16,}+"
+    r"|shp(?:at|ss)_[a-fA-F0-9]{16,}+)"
 )
 
 
@@ -206,5 +217,8 @@ def _emails(text: str, others: set[int]) -> Iterator[Found]:
 
 _LONGEST_LOCAL = 64
 _NO_LOCAL = re.compile(r"[\s\"'<>()\[\]{},;:=|\\/&?*\0]")
-_DOMAIN = re.compile(r"(?![0-9]x\.)(?:[^\W_][\w-]{0,62}\.){1,8}[^\W\d_]{2,24}(?![\w@])")
+_DOMAIN = re.compile(
+    r"(?![0-9]x\.|[0-9]+\.[0-9])(?:[^\W_][\w-]{0,62}\.){1,8}"
+    r"(?!(?:internal|local|localdomain|lan|svc)\b)[^\W\d_]{2,24}(?![\w@-]|\.[^\W_])"
+)
 _NO_PERSON = re.compile(r"git|celery[\w.-]*|worker[\w.-]*|beat[\w.-]*|gen\d+|rabbit")

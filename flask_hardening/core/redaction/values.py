@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import math
 from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core.redaction.keys import Standing
 from flask_hardening.core.redaction.numbers import SHORTEST_CARD, is_card
-from flask_hardening.core.redaction.pairs import hides
+from flask_hardening.core.redaction.verdicts import hides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -272,11 +273,12 @@ class _Walk:
         if kind is str:
             return standing is Standing.HIDDEN or hides(standing, item)
         if kind is int or kind is float:
-            numbers_hide = standing in (Standing.SECRET, Standing.HIDDEN)
-            return numbers_hide or (standing is Standing.PHONE and abs(item) >= _PHONE)
-        return standing not in _DESCENDS or (
-            standing is Standing.HIDDEN and not isinstance(item, (Mapping, list, tuple))
-        )
+            return bool(abs(item) >= _HARMLESS[standing])
+        if kind is list or kind is tuple:
+            return False  # each of its items is looked at under the same name
+        if kind is bytes or kind is bytearray or standing is Standing.HIDDEN:
+            return not isinstance(item, (Mapping, set, frozenset))
+        return standing not in _DESCENDS and bool(item)
 
     def _hidden(self, item: Any, kind: type) -> str:  # noqa: ANN401
         if kind in (str, int, float, bytes):
@@ -292,7 +294,14 @@ class _Walk:
         return number if number.bit_length() <= _INT_BITS else to_text(number)
 
 
-_PHONE = 10_000
+# numbers below these are shown under such a name; a payment card's are found by their looks
+_HARMLESS = {
+    Standing.SECRET: 100,
+    Standing.HIDDEN: 0,
+    Standing.WEAK: 10_000,
+    Standing.COUNTED: math.inf,
+    Standing.PHONE: 1_000_000,
+}
 
 
 def to_text(value: object) -> str:

@@ -41,7 +41,7 @@ BY_NAMES = [
     ("User(name='bob', password='x y')", "User(name='bob', password='***')"),
     ("token=SecretStr('abc') next", "token=*** next"),
     ("GET /x?access_token=abc&page=2", "GET /x?access_token=***&page=2"),
-    ("/cb?code=4/0AX&state=xyz", "/cb?code=***&state=xyz"),
+    ("/cb?code=4/0AX4XfWh&state=xyz", "/cb?code=***&state=xyz"),
     ("user%5Bpassword%5D=abc&x=1", "user%5Bpassword%5D=***&x=1"),
     ("mail=bob%40example.com&x=1", "mail=***&x=1"),
     ("q=token%3Dabc123&x=1", "q=***&x=1"),

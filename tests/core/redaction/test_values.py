@@ -26,7 +26,7 @@ def test_secrets_are_masked_at_any_depth():
 
     given = {
         "user": "x",
-        "accessToken": "a",
+        "accessToken": "a1b2",
         "inner": [{"headers": {"Authorization": "b", "Accept": "*"}}],
         "pair": ({"pin": 1234},),
         "login": Login("x", "c"),
