@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask_hardening.core import process, settings
 from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.redaction.bounds import LENGTH, MARGIN, kept
 from flask_hardening.core.redaction.keys import Names
 from flask_hardening.core.redaction.text import Scrubber
-from flask_hardening.core.redaction.values import LENGTH, MARGIN, MASK, Copier, kept
+from flask_hardening.core.redaction.values import MASK, Copier
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

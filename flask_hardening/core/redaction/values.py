@@ -9,6 +9,14 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from flask_hardening.core.redaction.bounds import (
+    INT_BITS,
+    LENGTH,
+    MARGIN,
+    cut,
+    kept,
+    to_text,
+)
 from flask_hardening.core.redaction.keys import Standing
 from flask_hardening.core.redaction.numbers import SHORTEST_CARD, is_card
 from flask_hardening.core.redaction.verdicts import hides
@@ -20,13 +28,10 @@ if TYPE_CHECKING:
     from flask_hardening.core.redaction.text import Replace, Scrubber
 
 MASK = "***"
-LENGTH = 8192
 _DEPTH = 8
 _WIDTH = 100
 _ITEMS = 5000  # in all: a list that holds itself a hundred times has 100 ** 8
 _CHARACTERS = 262_144  # in all
-MARGIN = 256  # looked at and left out: a secret that is cut in two isn't seen
-_INT_BITS = 63
 _CARD = 10 ** (SHORTEST_CARD - 1)
 _NAME = 128
 _SEEN = 4096
@@ -287,11 +292,11 @@ class _Walk:
 
     def _number(self, number: int) -> Any:  # noqa: ANN401
         if number >= _CARD and self._copier.cards:
-            if number.bit_length() > _INT_BITS:
+            if number.bit_length() > INT_BITS:
                 return to_text(number)
             if is_card(str(number)):
                 return self._copier.replace("card", str(number))
-        return number if number.bit_length() <= _INT_BITS else to_text(number)
+        return number if number.bit_length() <= INT_BITS else to_text(number)
 
 
 # numbers below these are shown under such a name; a payment card's are found by their looks
@@ -302,26 +307,3 @@ _HARMLESS = {
     Standing.COUNTED: math.inf,
     Standing.PHONE: 1_000_000,
 }
-
-
-def to_text(value: object) -> str:
-    """Return what a value looks like in text; may raise what its own methods raise."""
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value[: LENGTH + MARGIN]).decode("utf-8", "backslashreplace")
-    if isinstance(value, int) and value.bit_length() > _INT_BITS:
-        return hex(value) if value.bit_length() <= LENGTH else "<huge int>"
-    return str(value)
-
-
-def kept(text: str, length: int) -> str:
-    """
-    Return what is kept of a text that was cut `MARGIN` behind *length* and then scrubbed.
-
-    At its end there may be the beginning of a secret.
-    """
-    return text[: min(length, max(0, len(text) - MARGIN))]
-
-
-def cut(text: str, length: int) -> str:
-    """Return *text*, cut where it is too long, and by how much."""
-    return text if len(text) <= length else f"{text[:length]}<{len(text) - length} more>"

@@ -11,6 +11,8 @@ _PLACEHOLDER = re.compile(
     r"\?|\$\d+|:[a-z_]\w*|%\(\w+\)s|%s|\$\{?[A-Za-z_]\w*\}?|\{\w*\}|<\w+>|\[\w+\]|\*+|\.+|-+",
 )
 _SENTENCE = re.compile(r"[A-Z][\w']*(?: [\w'\"()/-]+,?){2,}[.!]")
+_SIGNS = frozenset("?$:%{<[*.-/")
+_LONGEST_WORD = 24
 _PATH = re.compile(r"(?:/[a-z0-9_.-]+){2,}/?|/[a-z]+")
 _VERSION = re.compile(r"[v^~<>= ]*\d+(?:\.\d+){1,3}(?:[-+.][\w.]+)?")
 _NUMBER = re.compile(r"[\d.,:%/]{1,10}[smhd%]?|(?:\d+[dhms]){1,4}")
@@ -49,15 +51,15 @@ def hides(standing: Standing, value: str) -> bool:
     if standing is Standing.PHONE:
         digits = sum(map(str.isdigit, value))
         return digits >= _SHORTEST_PHONE and _PHONE.fullmatch(value) is not None
-    if value.isdecimal() and len(value) <= _NO_SECRET:
+    if len(value) <= _NO_SECRET and value.isdecimal():
         return False
-    if (
-        _PLACEHOLDER.fullmatch(value)
-        or _PATH.fullmatch(value)
-        or _SENTENCE.fullmatch(value)
-    ):
+    if value[0] in _SIGNS and (_PLACEHOLDER.fullmatch(value) or _PATH.fullmatch(value)):
         return False
-    return standing is Standing.SECRET or _is_weak_secret(standing, value)
+    if value[-1] in ".!" and _SENTENCE.fullmatch(value):
+        return False
+    if standing is Standing.SECRET or len(value) > _LONGEST_WORD:
+        return True
+    return _is_weak_secret(standing, value)
 
 
 def _is_weak_secret(standing: Standing, value: str) -> bool:

@@ -1,0 +1,30 @@
+"""How much of a text is looked at and kept, and how anything becomes text."""
+
+from __future__ import annotations
+
+LENGTH = 8192  # characters of a text that are kept
+MARGIN = 256  # looked at behind them and left out: half a secret isn't recognised
+INT_BITS = 63  # JSON numbers that every reader can hold
+
+
+def to_text(value: object) -> str:
+    """Return what a value looks like in text; may raise what its own methods raise."""
+    if isinstance(value, (bytes, bytearray)):
+        return bytes(value[: LENGTH + MARGIN]).decode("utf-8", "backslashreplace")
+    if isinstance(value, int) and value.bit_length() > INT_BITS:
+        return hex(value) if value.bit_length() <= LENGTH else "<huge int>"
+    return str(value)
+
+
+def kept(text: str, length: int) -> str:
+    """
+    Return what is kept of a text that was cut `MARGIN` behind *length* and then scrubbed.
+
+    At its end there may be the beginning of a secret.
+    """
+    return text[: min(length, max(0, len(text) - MARGIN))]
+
+
+def cut(text: str, length: int) -> str:
+    """Return *text*, cut where it is too long, and by how much."""
+    return text if len(text) <= length else f"{text[:length]}<{len(text) - length} more>"
