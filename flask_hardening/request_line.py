@@ -13,6 +13,7 @@ from flask_hardening.record import Beginning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from wsgiref.types import WSGIEnvironment
 
     from flask_hardening.core.settings import Logs
     from flask_hardening.record import Headers, Record
@@ -33,8 +34,7 @@ def details_of(config: Logs) -> list[Detail]:
     if config.query:
         wanted.append(_query)
     if config.headers:
-        names = frozenset(name.lower() for name in config.headers)
-        wanted.append(lambda record: _headers(record, names))
+        wanted.append(_Headers(config.headers))
     if config.bodies:
         wanted.append(lambda record: _bodies(record, config))
     return wanted
@@ -100,22 +100,42 @@ def _query(record: Record) -> Iterator[tuple[str, Any]]:
         yield "query", redaction.active().scrub(query, _QUERY)
 
 
-def _headers(record: Record, names: frozenset[str]) -> Iterator[tuple[str, Any]]:
-    clean = redaction.active().clean_fields
-    sent = {
-        _NO_PREFIX.get(key) or key[5:].replace("_", "-").lower(): value
-        for key, value in record.environ.items()
+class _Headers:
+    """Adds the headers that are wanted, of the request and of the response."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        self._names = frozenset(name.lower() for name in names)
+        self._all = "*" in self._names
+        self._keys = {_environ_key(name): name for name in sorted(self._names - {"*"})}
+
+    def __call__(self, record: Record) -> Iterator[tuple[str, Any]]:
+        clean = redaction.active().clean_fields
+        environ = record.environ
+        keys = _all_keys(environ) if self._all else self._keys
+        sent = {name: environ[key] for key, name in keys.items() if environ.get(key)}
+        answered: dict[str, str] = {}
+        for given, value in record.headers:
+            name = given.lower()
+            if self._all or name in self._names:
+                before = answered.get(name)
+                answered[name] = value if before is None else f"{before}, {value}"
+        if sent:
+            yield "request_headers", clean(sent)
+        if answered:
+            yield "response_headers", clean(answered)
+
+
+def _environ_key(name: str) -> str:
+    key = name.upper().replace("-", "_")
+    return key if key in _NO_PREFIX else "HTTP_" + key
+
+
+def _all_keys(environ: WSGIEnvironment) -> dict[str, str]:
+    return {
+        key: _NO_PREFIX.get(key) or key[5:].replace("_", "-").lower()
+        for key in environ
         if key.startswith("HTTP_") or key in _NO_PREFIX
     }
-    answered: dict[str, str] = {}
-    for name, value in record.headers:
-        lowered = name.lower()
-        before = answered.get(lowered)
-        answered[lowered] = value if before is None else f"{before}, {value}"
-    for field, found in (("request_headers", sent), ("response_headers", answered)):
-        shown = {n: v for n, v in found.items() if v and ("*" in names or n in names)}
-        if shown:
-            yield field, clean(shown)
 
 
 def _bodies(record: Record, config: Logs) -> Iterator[tuple[str, Any]]:

@@ -53,13 +53,16 @@ def hides(standing: Standing, value: str) -> bool:
         return digits >= _SHORTEST_PHONE and _PHONE.fullmatch(value) is not None
     if len(value) <= _NO_SECRET and value.isdecimal():
         return False
-    if value[0] in _SIGNS and (_PLACEHOLDER.fullmatch(value) or _PATH.fullmatch(value)):
-        return False
-    if value[-1] in ".!" and _SENTENCE.fullmatch(value):
+    if (value[0] in _SIGNS or value[-1] in ".!") and _has_form(value):
         return False
     if standing is Standing.SECRET or len(value) > _LONGEST_WORD:
         return True
     return _is_weak_secret(standing, value)
+
+
+def _has_form(value: str) -> bool:
+    forms = _PLACEHOLDER, _PATH, _SENTENCE
+    return any(form.fullmatch(value) for form in forms)
 
 
 def _is_weak_secret(standing: Standing, value: str) -> bool:
