@@ -64,17 +64,21 @@ class Lifecycle:
         self, environ: WSGIEnvironment, start_response: StartResponse
     ) -> Iterable[bytes]:
         """Serve one request (PEP 3333)."""
-        record = self.begin(environ)
-        environ[KEY] = record
+        state = self._state
+        environ[KEY] = record = Record(environ, state.identify(environ))
         token = bind(record.unit)
         try:
-            for begin in self._state.begins:
+            for begin in state.begins:
                 try:
                     begin(record)
                 except Exception as error:  # noqa: BLE001 - see core.shield
                     drop("request", "begin", type(error).__name__)
             start = self._start(record, start_response)
-            return self._body(record, self._run(record, environ, start))
+            try:
+                body = self._wsgi(environ, start)
+            except Exception as error:  # noqa: BLE001 - it is raised again without an answer
+                body = self._answer_crash(record, start, error)
+            return self._body(record, body)
         except Exception as error:
             record.error = record.error or error
             record.status = record.status or 500
@@ -92,19 +96,16 @@ class Lifecycle:
         """Make the record of a request."""
         return Record(environ, self._state.identify(environ))
 
-    def _run(
-        self, record: Record, environ: WSGIEnvironment, start: StartResponse
+    def _answer_crash(
+        self, record: Record, start: StartResponse, error: Exception
     ) -> Iterable[bytes]:
-        try:
-            return self._wsgi(environ, start)
-        except Exception as error:
-            record.error = record.error or error
-            answer = shielded("error", "response", self._state.answer_crash, record, error)
-            if answer is None:
-                raise
-            status, headers, body = answer
-            start(status, headers)
-            return [body]
+        record.error = record.error or error
+        answer = shielded("error", "response", self._state.answer_crash, record, error)
+        if answer is None:
+            raise error
+        status, headers, body = answer
+        start(status, headers)
+        return [body]
 
     def _start(self, record: Record, start_response: StartResponse) -> StartResponse:
         state = self._state
@@ -115,9 +116,9 @@ class Lifecycle:
             if matched is not None:
                 record.route, record.endpoint = matched.rule, matched.endpoint
             record.headers = headers = _merged(state, record, headers)
-            if exc_info is not None:
-                return start_response(status, headers, exc_info)
-            return start_response(status, headers)
+            if exc_info is None:
+                return start_response(status, headers)
+            return start_response(status, headers, exc_info)
 
         return cast("StartResponse", start)
 

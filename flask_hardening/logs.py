@@ -91,7 +91,9 @@ class _RequestLine:
     """
 
     def __init__(self, config: Logs, active: logs.Logs) -> None:
-        self._write = active.write if active.via_loguru else active.pipeline.emit
+        self._active = active
+        self._via_loguru = active.via_loguru
+        self._pipeline = active.pipeline
         self._levels = {
             level
             for level, number in LEVELS.items()
@@ -109,43 +111,54 @@ class _RequestLine:
 
     def __call__(self, record: Record) -> None:
         """Write the line of one request."""
-        path = record.path
-        status = record.status
-        if record.succeeded and self._skip(path):
+        path, status, aborted = record.path, record.status, record.aborted
+        if (
+            status is not None
+            and status < _CLIENT_ERROR
+            and not aborted
+            and self._skip(path)
+        ):
             return
-        level = "WARNING" if record.aborted else _level(status)
+        level = "WARNING" if aborted else _level(status)
         if level not in self._levels:
             return
-        event = "request.finished"
-        environ = record.environ
-        method = environ.get("REQUEST_METHOD", "")
+        event = "request.aborted" if aborted else "request.finished"
         path = self._scrub(path, _PATH)
-        fields: dict[str, Any] = {"method": method, "route": record.route, "path": path}
-        if status is not None:
-            fields["status"] = status
-        fields["duration_ms"] = round(record.duration or 0.0, 2)
-        length = environ.get("CONTENT_LENGTH")
-        fields["request_bytes"] = _number(length) if length else 0
-        fields["response_bytes"] = record.sent
-        address = self._address(environ.get("REMOTE_ADDR") or "")
-        if address:
-            fields["client_address"] = address
-        agent = environ.get("HTTP_USER_AGENT")
-        if agent:
-            fields["user_agent"] = self._agent(agent[:_LONGEST_AGENT])
-        if record.aborted:
-            event = "request.aborted"
-            fields["reason"] = record.aborted
-        if record.verdict is not None:
-            fields |= self._of_error(record.verdict)
-        for detail in self._details:
-            fields.update(
-                (name, shown) for name, shown in detail(record) if shown is not None
-            )
-        message = f"{method} {path} {status or record.aborted}"
+        message = f"{record.environ.get('REQUEST_METHOD', '')} {path} {status or aborted}"
         # an exception that no error handling has seen is told here, or nowhere
         untold = None if record.logged or record.verdict else record.error
-        self._write(level, event, message, __name__, fields, untold)
+        if self._via_loguru or untold is not None:
+            fields = self._fill({}, record, path)
+            self._active.write(level, event, message, __name__, fields, untold)
+        else:
+            line = self._pipeline.begin(level, event, message, __name__)
+            self._pipeline.write(self._fill(line, record, path))
+
+    def _fill(self, line: dict[str, Any], record: Record, path: str) -> dict[str, Any]:
+        """Put what is known of a request into its line."""
+        environ = record.environ
+        line["method"] = environ.get("REQUEST_METHOD", "")
+        line["route"] = record.route
+        line["path"] = path
+        if record.status is not None:
+            line["status"] = record.status
+        line["duration_ms"] = round(record.duration or 0.0, 2)
+        length = environ.get("CONTENT_LENGTH")
+        line["request_bytes"] = _number(length) if length else 0
+        line["response_bytes"] = record.sent
+        address = environ.get("REMOTE_ADDR")
+        if address and (shown := self._address(address)):
+            line["client_address"] = shown
+        agent = environ.get("HTTP_USER_AGENT")
+        if agent:
+            line["user_agent"] = self._agent(agent[:_LONGEST_AGENT])
+        if record.aborted:
+            line["reason"] = record.aborted
+        if record.verdict is not None:
+            line |= self._of_error(record.verdict)
+        for detail in self._details:
+            line.update((name, said) for name, said in detail(record) if said is not None)
+        return line
 
     def _of_error(self, verdict: Verdict) -> dict[str, Any]:
         fields = {
@@ -178,9 +191,8 @@ def _client_address(config: Logs) -> Callable[[str], str | None]:
                 "HARDENING_LOGS_CLIENT_ADDRESS = 'hmac' needs a key: set "
                 "HARDENING_REDACTION_HMAC_KEY to at least 16 random characters."
             )
-        pseudonym = functools.lru_cache(maxsize=1024)(redactor.pseudonym)
-        return lambda address: pseudonym(address) if address else None
-    return lambda address: address or None
+        return functools.lru_cache(maxsize=1024)(redactor.pseudonym)
+    return str
 
 
 def _network(address: str) -> str | None:

@@ -83,6 +83,16 @@ class Pipeline:
             error: Its exception.
             stack: That one's stack as text, where it has lost it.
         """
+        line = self.begin(level, event, message, logger)
+        line.update(fields)
+        if error is not None:
+            line.update(exception_fields(error, stack))
+        self.write(line)
+
+    def begin(
+        self, level: str, event: str | None, message: str, logger: str
+    ) -> dict[str, Any]:
+        """Return a record with what every line has, to be filled and written."""
         line: dict[str, Any] = {
             "timestamp": _now(_utc),
             "level": level,
@@ -96,10 +106,7 @@ class Pipeline:
             line.update(self.base)
         if unit is not None:
             line.update(unit.fields)
-        line.update(fields)
-        if error is not None:
-            line.update(exception_fields(error, stack))
-        self.write(line)
+        return line
 
     def write(self, line: dict[str, Any]) -> None:
         """Hand a finished record to each output."""

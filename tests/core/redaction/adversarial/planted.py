@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import random
 import string
@@ -48,10 +49,11 @@ def seen(secrets, *shown: str | bytes) -> list[str]:
 
 
 def _core(rng: random.Random, size: int = 10, alphabet: str = _ALNUM) -> str:
-    """Return random characters, letters and digits among them, a letter first."""
-    rest = [rng.choice(alphabet) for _ in range(size - 3)] + [rng.choice(string.digits)]
-    rng.shuffle(rest)
-    return "".join([rng.choice(string.ascii_letters), *rest, rng.choice("xyzXYZ")])
+    """Return random characters, letters and digits among them, letters at both ends."""
+    letters = [c for c in alphabet if c.isalpha()]
+    inside = [rng.choice(alphabet) for _ in range(size - 3)] + [rng.choice(string.digits)]
+    rng.shuffle(inside)
+    return "".join([rng.choice(letters), *inside, rng.choice(letters)])
 
 
 def _windows(*cores: str) -> tuple[str, ...]:
@@ -85,13 +87,14 @@ def _between(rng: random.Random, signs: list[str]) -> Secret:
 
 def password(rng: random.Random) -> Secret:
     """Return one that may stand without quotes."""
-    return _between(rng, list("!$^*~#@?._+-%/") + [""])
+    return _between(rng, [*"!$^*~#@?._+-%/", ""])
 
 
 # what quotes and encodings are for
-_SIGNS = (
-    "\" ' \\ < > & ; , = : { } ( ) [ ] ` | é 漢 \\\" \\' \\n &x= %41 </ -- </b> := '' \"\"\""
-).split() + [" ", "\n", "\t", "', '", '", "', "\u2028", ", b: ", "; c="]
+_SIGNS = [
+    *r"""" ' \ < > & ; , = : { } ( ) [ ] ` | é 漢 \" \' \n &x= %41 </ -- </b> := '' """.split(),
+    *(" ", "\n", "\t", "', '", '", "', "\u2028", ", b: ", "; c=", '"""'),
+]
 
 
 def any_password(rng: random.Random) -> Secret:
@@ -103,8 +106,8 @@ def _token(rng: random.Random) -> Secret:
     """Return what `secrets` and `uuid` make."""
     made = rng.choice(
         (
-            base64.urlsafe_b64encode(rng.randbytes(32)).decode().rstrip("="),
-            base64.b64encode(rng.randbytes(24)).decode(),
+            "T" + base64.urlsafe_b64encode(rng.randbytes(32)).decode().rstrip("="),
+            "T" + base64.b64encode(rng.randbytes(24)).decode(),
             rng.randbytes(20).hex(),
             _core(rng, 32),
         )
@@ -186,7 +189,7 @@ def card_digits(rng: random.Random) -> str:
 def _card(rng: random.Random) -> Secret:
     digits = card_digits(rng)
     cuts = (0, 4, 10, 15) if len(digits) == 15 else (0, 4, 8, 12, 16)
-    groups = [digits[a:b] for a, b in zip(cuts, cuts[1:], strict=False)]
+    groups = [digits[a:b] for a, b in itertools.pairwise(cuts)]
     return _number(rng.choice(("", " ", "-")).join(groups))
 
 
@@ -392,7 +395,7 @@ def _multipart(name: str, value: str) -> str:
 
 
 def _sql(value: str) -> str:
-    return value.replace("'", "''")
+    return value.replace("\\", r"\\").replace("'", "''")
 
 
 # what a name and a value that needs no quotes may stand in
@@ -423,6 +426,7 @@ BARE = {
     "json without a name's quote": lambda n, v: f'{{"user": "bob", {n}": "{v}"}}',
     "json with python's quotes": lambda n, v: f"{{'{n}': '{v}', \"page\": true}}",
     "call": lambda n, v: f"{n}=SecretStr('{v}') ok=True",
+    "three quotes": lambda n, v: f'{n} = """{v}"""\nx = 1',
     "digest": lambda n, v: f'Authorization: Digest username="bob", response="{v}"',
 }
 # what quotes or encodes any value
@@ -461,7 +465,6 @@ QUOTED = {
     "sql positions": lambda n, v: f"[SQL: x]\n[parameters: {('bob', v)}]\n(see 1)",
     "sql batch": lambda n, v: f"[SQL: x]\n[parameters: [{('a', v)}, ('b', 'c')]]",
     "source": lambda n, v: f"    connect(host='db', {n}={v!r})\n    ^^^^^^^",
-    "three quotes": lambda n, v: f'{n} = """{v}"""\nx = 1',
     "pydantic": lambda n, v: (
         f"1 validation error for Login\n{n}\n  String should have at most 3 characters "
         f"[type=string_too_long, input_value={v!r}, input_type=str]\n"
