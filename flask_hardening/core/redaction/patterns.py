@@ -17,19 +17,6 @@ if TYPE_CHECKING:
 # stands between texts that are looked at together: nothing reaches across it
 BORDER = "\0"
 
-KINDS = (
-    "private_key",
-    "url",
-    "authorization",
-    "jwt",
-    "vendor_token",
-    "email",
-    "card",
-    "iban",
-    "ssn",
-    "phone",
-)
-
 
 def find(text: str) -> list[Found]:
     """
