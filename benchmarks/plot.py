@@ -6,7 +6,7 @@ from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.run import Result
+    from benchmarks.results import Result
 
 _LEFT, _WIDTH, _BAR, _GAP, _RIGHT = 430, 420, 18, 10, 120
 _OURS, _THEIRS, _BARE = "#2a7f62", "#8a8f98", "#c9cdd3"

@@ -16,12 +16,12 @@ import platform
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
 from benchmarks import masking, plot
+from benchmarks.results import Result
 from benchmarks.setups import OURS, SETUPS
 from benchmarks.worker import ANSWERS
 
@@ -36,24 +36,6 @@ _COMPARED = (
     "sentry-sdk",
     "structlog",
 )
-
-
-@dataclass
-class Result:
-    """
-    What one setup costs.
-
-    Attributes:
-        title: What it is.
-        ours: It is of the house.
-        best: Microseconds per request in its best block.
-        over: How much that is over Flask alone, as a ratio to that.
-    """
-
-    title: str
-    ours: bool
-    best: float
-    over: float
 
 
 class Worker:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from celery import Task
 
-    from celery_hooks.hooks import Installation
+    from celery_hooks.installation import Installation
 
 ID_HEADER = "x_correlation_id"
 PUBLISHED_HEADER = "x_published_at"

@@ -2,66 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from celery_hooks import correlation, logs, losses, publishing, worker
+from celery_hooks.installation import Installation
 from flask_hardening.core import process, redaction, settings
-from flask_hardening.core.config import Configuration
-from flask_hardening.core.correlation import AllowList, Origin
 from flask_hardening.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from celery import Celery
-    from celery.utils.dispatch import Signal
 
 _installed: dict[int, Installation] = {}
-
-
-class Installation:
-    """
-    What one Celery app has of the house.
-
-    Attributes:
-        app: The Celery app.
-        configuration: Its settings.
-        origin: Who it is, for log lines and outgoing calls.
-        development: Whether it runs in development.
-    """
-
-    def __init__(self, app: Celery, config: Mapping[str, Any]) -> None:
-        self.app = app
-        self.configuration = Configuration(config, os.environ)
-        general = self.configuration.section(settings.General)
-        correlated = self.configuration.section(settings.Correlation)
-        environment = general.environment or (
-            "development" if config.get("DEBUG") else "production"
-        )
-        self.development = environment == "development"
-        self.origin = Origin(
-            general.service or app.main or "celery",
-            environment,
-            correlated.header,
-            AllowList(correlated.propagate_to),
-        )
-        self._undo: list[Callable[[], Any]] = []
-
-    def connect(self, signal: Signal, receiver: Callable[..., Any]) -> None:
-        """Connect a receiver for as long as the hooks are installed."""
-        uid = f"celery_hooks.{id(self.app)}.{receiver.__qualname__}"
-        signal.connect(receiver, weak=False, dispatch_uid=uid)
-        self.undo_with(lambda: signal.disconnect(dispatch_uid=uid))
-
-    def undo_with(self, undo: Callable[[], Any]) -> None:
-        """Remember what takes a change back."""
-        self._undo.append(undo)
-
-    def undo(self) -> None:
-        """Take all changes back, the last one first."""
-        while self._undo:
-            self._undo.pop()()
 
 
 def install(app: Celery, config: Mapping[str, Any] | None = None) -> None:

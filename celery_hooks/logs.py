@@ -16,7 +16,7 @@ from flask_hardening.core import correlation, logs, redaction, settings
 if TYPE_CHECKING:
     from celery import Task
 
-    from celery_hooks.hooks import Installation
+    from celery_hooks.installation import Installation
 
 _TOLD_BY_US = {
     "celery.app.trace": (),

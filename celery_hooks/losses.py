@@ -14,7 +14,7 @@ from celery_hooks.correlation import bound, unit_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from celery_hooks.hooks import Installation
+    from celery_hooks.installation import Installation
     from flask_hardening.core.correlation import Origin
 
 

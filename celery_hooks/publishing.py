@@ -13,7 +13,7 @@ from flask_hardening.core import settings
 if TYPE_CHECKING:
     from celery import Celery
 
-    from celery_hooks.hooks import Installation
+    from celery_hooks.installation import Installation
 
 _REDIS = ("redis", "rediss", "sentinel", "valkey", "valkeys")
 _AMQP = ("amqp", "amqps", "pyamqp")

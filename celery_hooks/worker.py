@@ -20,7 +20,7 @@ from flask_hardening.core.settings import LEVELS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celery_hooks.hooks import Installation
+    from celery_hooks.installation import Installation
     from flask_hardening.core.logs.pipeline import Pipeline
 
 _DEFAULT_LEVEL = LEVELS["WARNING"]
