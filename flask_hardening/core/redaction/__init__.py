@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask_hardening.core import process, settings
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.redaction.bounds import LENGTH, MARGIN, kept
+from flask_hardening.core.redaction.bounds import LENGTH, bounded
 from flask_hardening.core.redaction.keys import Names
+from flask_hardening.core.redaction.rules import MASK, Rules
 from flask_hardening.core.redaction.text import Scrubber
-from flask_hardening.core.redaction.values import MASK, Copier
+from flask_hardening.core.redaction.values import copied, fields_copied, own_copied
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,37 +63,33 @@ class Redactor:
         replace = _mask if config.replacement == "mask" else self._pseudonym_of
         more = {kind: re.compile(pattern) for kind, pattern in config.patterns.items()}
         self._scrubber = Scrubber(names, replace, skipped, more)
-        self._copier = Copier(names, self._scrubber, replace, cards="card" not in skipped)
+        self._rules = Rules(names, self._scrubber, replace, cards="card" not in skipped)
 
     def clean(self, value: object) -> Any:  # noqa: ANN401
         """Return a copy of a value that JSON can hold."""
         try:
-            return self._copier.copy(value)
+            return copied(self._rules, value)
         except Exception:  # noqa: BLE001 - what can't be looked at isn't shown
             return MASK
 
     def clean_fields(self, fields: Mapping[Any, Any]) -> dict[str, Any]:
         """Return a copy of named values; a name alone may make its value a secret."""
         try:
-            return self._copier.copy_fields(fields)
+            return fields_copied(self._rules, fields)
         except Exception:  # noqa: BLE001 - see above
-            return {str(key): MASK for key in fields if type(key) is str}
+            return {"fields": MASK}
 
     def clean_own(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return a copy of an event's fields, whose names are the house's own, without None."""
         try:
-            return self._copier.copy_own(fields)
+            return own_copied(self._rules, fields)
         except Exception:  # noqa: BLE001 - see above
             return dict.fromkeys(fields, MASK)
 
     def scrub(self, text: str, length: int = LENGTH) -> str:
         """Return a text with its secrets replaced, cut where it has more than *length*."""
         try:
-            if len(text) <= length:
-                return self._scrubber.scrub(text)
-            more = len(text) - length
-            scrubbed = self._scrubber.scrub(text[: length + MARGIN])
-            return f"{kept(scrubbed, length)}<{more} more>"
+            return bounded(self._scrubber.scrub, text, length)
         except Exception:  # noqa: BLE001 - see above
             return MASK
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 LENGTH = 8192  # characters of a text that are kept
 MARGIN = 256  # looked at behind them and left out: half a secret isn't recognised
 INT_BITS = 63  # JSON numbers that every reader can hold
@@ -25,6 +30,9 @@ def kept(text: str, length: int) -> str:
     return text[: min(length, max(0, len(text) - MARGIN))]
 
 
-def cut(text: str, length: int) -> str:
-    """Return *text*, cut where it is too long, and by how much."""
-    return text if len(text) <= length else f"{text[:length]}<{len(text) - length} more>"
+def bounded(scrub: Callable[[str], str], text: str, length: int) -> str:
+    """Return *text* scrubbed, cut where it has more than *length*, and by how much."""
+    if len(text) <= length:
+        return scrub(text)
+    more = len(text) - length
+    return f"{kept(scrub(text[: length + MARGIN]), length)}<{more} more>"

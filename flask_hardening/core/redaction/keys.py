@@ -57,10 +57,12 @@ _WEAK = _words(
 )
 _COUNTED = _words("tokens pass passports creditcard debitcard")
 _ENDINGS = tuple(
-    "password passwort passwd passphrase secret apikey privatekey secretkey accesskey"
+    "password passwort passwd pwd passphrase secret apikey privatekey secretkey accesskey"
     " cardnumber accountnumber".split()
 )
-_WEAK_ENDINGS = "token", "sessionid", "sessid", "authorization"
+_WEAK_ENDINGS = tuple(
+    "token sessionid sessid authorization signature credentials cookie".split()
+)
 _PAIRS = _words(
     "api_key private_key access_key secret_key encryption_key decryption_key signing_key"
     " hmac_key master_key account_key storage_key ssh_key pgp_key gpg_key license_key"
@@ -78,6 +80,7 @@ _PAIRS = _words(
     " otp_code pin_code sms_code seed_phrase recovery_phrase connection_string conn_str"
     " mot_passe de_passe fiscal_code codice_fiscale steuer_id"
 )
+_LONG_PAIR = 9
 _COUNTED_PAIRS = _words("credit_card debit_card bank_card")
 _PHONE = _words("phone telephone tel fax msisdn phonenumber mobilenumber cellphone phones")
 _PHONE_PAIRS = _words("phone_number phone_no mobile_number mobile_no fax_number tel_no")
@@ -101,6 +104,9 @@ _BARE_BEHIND = frozenset(
         "old",
     )
 )
+# the same written as one word: `encryptionkey`
+_JOINED = tuple(pair.replace("_", "") for pair in _PAIRS if len(pair) >= _LONG_PAIR)
+_ENDINGS += _JOINED
 # a sid with any other word before it is the id of some service's own things
 _ALSO_SECRET = _PAIRS | _BARE_BEHIND | {"_sid"}
 # what stands in front of a word that otherwise names a secret

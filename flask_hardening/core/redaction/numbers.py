@@ -47,9 +47,10 @@ _E164 = re.compile(
     r"|7[ (-]{0,2}\d{3}[) -]{0,2}\d{3}[ -]?\d{2}[ -]?\d{2}"
     r"|[2-689]\d(?:[ ().-]{0,2}\d){7,13})(?![0-9])"
 )
+_BETWEEN = re.compile(r"[ +-]")
 _GROUP = re.compile(r"[0-9]+")
 _MOST_GROUPS = 6
-_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,}+")
+_IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ +-]?[A-Z0-9]){11,40}+")
 # the registry of ISO 13616: how long a country's account numbers are
 _IBAN_LENGTHS = {
     country: length
@@ -75,7 +76,6 @@ _IBAN_LENGTHS = {
     }.items()
     for country in countries.split()
 }
-_IBAN_LONGEST = 43  # with a space behind each four
 
 Number = tuple[str, int, int]
 
@@ -103,9 +103,10 @@ def _in_run(text: str, start: int, end: int) -> Iterator[Number]:
         if text[begin - 1 : begin] == "." and text[begin - 2 : begin - 1].isdigit():
             first += 1  # decimals
             continue
-        if text[begin - 1 : begin] == "(":
-            begin -= 1
         kind, last = _longest(text, groups, first, begin)
+        if not kind and text[begin - 1 : begin] == "(":
+            begin -= 1
+            kind, last = _longest(text, groups, first, begin)
         if kind:
             yield kind, begin, groups[last][1]
         first = last + 1
@@ -161,16 +162,19 @@ def _luhn(digits: str) -> bool:
 
 def ibans(text: str) -> Iterator[Number]:
     """Yield the account numbers in *text* (ISO 13616) whose check digits are right."""
-    for found in _IBAN.finditer(text):
-        length = _iban_length(found[0][:_IBAN_LONGEST])
+    found = _IBAN.search(text)
+    while found:
+        start = found.start()
+        length = _iban_length(found[0])
         if length:
-            yield "iban", found.start(), found.start() + length
+            yield "iban", start, start + length
+        found = _IBAN.search(text, start + (length or 1))
 
 
 def _iban_length(run: str) -> int:
     """Return how much of *run*, from its beginning, is an account number; 0 for none."""
     length = _IBAN_LENGTHS.get(run[:2], 0)
-    plain = run.replace(" ", "").replace("-", "")[:length]
+    plain = _BETWEEN.sub("", run)[:length]
     if not length or len(plain) < length:
         return 0
     moved = plain[4:] + plain[:4]
@@ -180,7 +184,7 @@ def _iban_length(run: str) -> int:
 
 def _position(run: str, count: int) -> int:
     for index, character in enumerate(run):
-        count -= character not in " -"
+        count -= character not in " +-"
         if count == 0:
             return index + 1
     return len(run)

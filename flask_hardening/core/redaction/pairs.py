@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING
 
 from flask_hardening.core.redaction.keys import Standing
-from flask_hardening.core.redaction.verdicts import hides, looks_random, says_nothing
+from flask_hardening.core.redaction.verdicts import hides, is_label, says_nothing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
 _LONGEST_NAME = 80
 _NAME_WORDS = 4
 _QUOTES = "\"'`"
-_NOT_NAME = re.compile(r"[^\w.%$\[\] -]")
+_NOT_NAME = re.compile(r"[^\w.%$\[\]+ -]")
 # not that of a time, a URL, or a name in C++
 _COLON = re.compile(r":(?!:|//)(?<!::)(?:(?![0-9])|(?<![0-9]:))")
 _COMPARES = "=!<>~"
-_GAP = re.compile(r">?[ \t]*(?:[bBuUrRfF]{1,2}(?=[\"']))?")
+_GAP = re.compile(r">?[ \t]*(?:\r?\n[ \t]+(?=[\"'{\[]))?(?:[bBuUrRfF]{1,2}(?=[\"']))?")
 _QUOTE = re.compile(r"(\\*)([\"'`])")
+_THREE_QUOTES = re.compile(r"(\"\"\"|\'\'\')((?:(?!\1)[^\0])*+)")
 _OPENING = {"{": "}", "[": "]", "(": ")", "<": ">"}
 _PHONE = re.compile(r"[\d ()+./-]*")
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=[(])")
@@ -33,46 +34,68 @@ _WORD = re.compile(
     r"(?:[^\s&\"'<>,;)\]}\0]|[,;)\]}](?![\s,;)\]}\"'\0]|$|[\w.-]+\s?[=:]))*+"
 )
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|\$\{?\{? ?[\w.]+ ?\}?\}?|<\w+>|</")
+_BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n((?:[ \t]+[^\n\0]*(?:\n|$|(?=\0)))+)")  # YAML's
 _GOES_ON = re.compile(r"[^\W\d_]+,? [^\W_]")
 _SENTENCES = re.compile(r"\[([\"'])[A-Z][^\"']*(?: [^\"']+){2}[.!]\1\]")
-_REST_OF_LINE = re.compile(r"[^\r\n\"'\0]*")
+_REST_OF_LINE = {
+    "": re.compile(r"[^\r\n\0]*"),
+    "'": re.compile(r"[^\r\n'\0]*"),
+    '"': re.compile(r"[^\r\n\"\0]*"),
+}
 _WHOLE_LINES = ("authorization", "cookie")
 _CODE = 8  # characters that an authorization code has at least
 # a sign without which the form isn't there, and the form: its first group is the name, its
 # last one the value
+_QUOTED_VALUE = r"b?([\"'])((?:\\.|(?!\%d)[^\\\0])*+)"
 _FORMS = (
     (
         "--",
         re.compile(
-            r"--([A-Za-z][\w-]{0,80})(?:[\"'],[ ]*[\"']|[ \t]+(?!-))"
-            r"(?:\"([^\"\0]*)|'([^'\0]*)|([^\s\"'\0]+))"
+            r"--([A-Za-z][\w-]{0,80})[ \t]+(?!-)(?:\"([^\"\0]*)|'([^'\0]*)|([^\s\"'\0]+))"
         ),
     ),
+    ("--", re.compile(r"--([A-Za-z][\w-]{0,80})[\"'],[ ]*" + _QUOTED_VALUE % 2)),
     # a pair in round brackets, or one of several in square ones; two of those alone are
     # more often a list of names
-    (
-        "',",
-        re.compile(
-            r"(?:\(|(?<=\[)\[|(?<=\], )\[)b?'([^'\0\n]{1,80})', ?b?[\"']"
-            r"((?:\\.|[^\"'\\\0])*+)"
-        ),
-    ),
-    (
-        '",',
-        re.compile(
-            r"(?:\(|(?<=\[)\[|(?<=\],)\[|(?<=\], )\[)\"([^\"\0\n]{1,80})\", ?[\"']"
-            r"((?:\\.|[^\"\\\0])*+)"
-        ),
+    *(
+        (
+            quote + ",",
+            re.compile(
+                rf"(?:\(|(?<=\[)\[|(?<=\],)\[|(?<=\], )\[)b?{quote}([^{quote}\0\n]{{1,80}}){quote}, ?"
+                + _QUOTED_VALUE % 2
+            ),
+        )
+        for quote in ("'", '"')
     ),
     ("</", re.compile(r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>([^<\0]+)(?=</|\0|$)")),
+    (
+        "form-data",
+        re.compile(
+            r"name=\"([^\"\0]{1,80})\"[^\r\n\0]*(?:\r?\n[^\r\n\0]+)*\r?\n\r?\n"
+            r"((?:(?!\r?\n--)[^\0])*+)"
+        ),
+    ),
 )
-_ROWS = ("[parameters: ", "Failing row contains ")
-_ROW = re.compile(r"\[parameters: (?=[(\[])|Failing row contains (?=\()")
+# what a statement was given, without names: SQLAlchemy, PostgreSQL, MySQL
+_ONLY_PLACEHOLDERS = re.compile(r"\((?:\?|%s|\$\d+|:\w+|%\(\w+\)s|DEFAULT|NULL|[ ,])*\)")
+_ROW_SIGNS = ("[parameters: ", "Failing row", "Duplicate entry", "VALUES")
+_ROW = re.compile(
+    r"\[parameters: (?=[(\[])|Failing row contains (?=\()|Duplicate entry (?='.*?' for key)"
+    r"|(?:INSERT|REPLACE) INTO [^\s(\0]{1,120} ?\(([^()\0]*)\) VALUES ?(?=\()",
+    re.IGNORECASE,
+)
 
 
 def may_hold_pairs(text: str) -> bool:
     """Tell whether it is worth looking."""
-    return ":" in text or "=" in text or "," in text or "--" in text or "</" in text
+    return (
+        ":" in text
+        or "=" in text
+        or "," in text
+        or "--" in text
+        or "</" in text
+        or "Duplicate entry" in text
+    )
 
 
 def find_pairs(text: str, judge: Judge) -> Iterator[Span]:
@@ -92,10 +115,21 @@ def find_pairs(text: str, judge: Judge) -> Iterator[Span]:
                 name, value = found[1], found[place]
                 if hides(judge(name), value) and not _is_no_value(name, value):
                     yield found.span(place)
-    if _ROWS[0] in text or _ROWS[1] in text:
-        # what a statement was given, without names
-        for found in _ROW.finditer(text):
-            yield found.end(), _closing(text, found.end())
+    if any(map(text.__contains__, _ROW_SIGNS)):
+        yield from _rows(text, judge)
+
+
+def _rows(text: str, judge: Judge) -> Iterator[Span]:
+    done = 0
+    for found in _ROW.finditer(text):
+        if found.end() < done:
+            continue
+        columns = found[1]
+        named = columns is not None
+        if not named or any(judge(c) is not Standing.OPEN for c in columns.split(",")):
+            done = _closing(text, found.end())
+            if not _ONLY_PLACEHOLDERS.fullmatch(text, found.end(), done):
+                yield found.end(), done
 
 
 def _separated(text: str, judge: Judge) -> Iterator[Span]:
@@ -108,6 +142,8 @@ def _separated(text: str, judge: Judge) -> Iterator[Span]:
         if name == "code" and "state=" in text:  # OAuth's answer (RFC 6749, 4.1.2)
             word = _WORD.match(text, at + 1)
             standing = Standing.WEAK if word and len(word[0]) >= _CODE else standing
+        elif name.endswith("input_value"):  # pydantic's: what was wrong may be a password
+            standing = Standing.SECRET
         if standing is Standing.OPEN:
             continue
         span = _value_behind(text, at, name, standing)
@@ -144,18 +180,33 @@ def _value_behind(text: str, at: int, name: str, standing: Standing) -> Span | N
     if standing is Standing.PHONE:
         start = _end(_QUOTE, text, start)
         return start, _end(_PHONE, text, start)
+    if _PLACEHOLDER.match(text, start):
+        return None
+    enclosed = _enclosed(text, start)
+    if enclosed is not None:
+        sentences = text[enclosed[0] : enclosed[0] + 1] == "[" and _SENTENCES.fullmatch(
+            text, *enclosed
+        )
+        return None if sentences else enclosed
+    if name.lower().endswith(_WHOLE_LINES) and text[at] == ":":
+        before = text[: text.rfind(name, 0, at)][-1:]
+        return start, _end(_REST_OF_LINE.get(before, _REST_OF_LINE[""]), text, start)
+    return _unquoted(text, at, start, name, standing)
+
+
+def _enclosed(text: str, start: int) -> Span | None:
+    """Return start and end of a value in quotes, brackets, or a block of its own."""
+    for form, group in ((_THREE_QUOTES, 2), (_BLOCK, 1)):
+        found = form.match(text, start)
+        if found:
+            return found.span(group)
     quote = _QUOTE.match(text, start)
     if quote:
         inside = quote.end()
         return inside, _end_of_quoted(text, inside, len(quote[1]), quote[2])
-    if _PLACEHOLDER.match(text, start):
-        return None
     if text[start : start + 1] in _OPENING:
-        end = _closing(text, start)
-        return None if _SENTENCES.fullmatch(text, start, end) else (start, end)
-    if name.lower().endswith(_WHOLE_LINES) and text[at] == ":":
-        return start, _end(_REST_OF_LINE, text, start)
-    return _unquoted(text, at, start, name, standing)
+        return start, _closing(text, start)
+    return None
 
 
 def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> Span | None:
@@ -179,7 +230,7 @@ def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> 
     if standing is Standing.SECRET or text[at] == "=":
         return start, end
     # `auth: ldap is disabled`, and `session:start` or `com.auth0:java-jwt`
-    innocent = _GOES_ON.match(text, start) if spaced else not looks_random(value)
+    innocent = _GOES_ON.match(text, start) if spaced else is_label(value)
     return None if innocent else (start, end)
 
 
@@ -221,6 +272,8 @@ def _closing(text: str, start: int) -> int:
     awaited: list[str] = []
     position = start
     while position < len(text):
+        if not awaited and position > start:
+            break
         character = text[position]
         if character == "\0":
             break

@@ -91,7 +91,8 @@ def _credentials_in_urls(text: str) -> Iterator[Found]:
 
 # a password may hold the '/' and '@' that it should encode; a port and a path are none
 _USERINFO = re.compile(
-    r"://([^\s/?#@:\"'<>\0]*+:(?!\d{1,5}[/?#])[^\s\"'<>\0]*(?=@)|[^\s/?#@:\"'<>\0]++(?=@))"
+    r"://([^\s/?#@:\"'<>\0]{0,128}+:(?!\d{1,5}[/?#])[^\s\"'<>\0]{0,256}(?=@)"
+    r"|[^\s/?#@:\"'<>\0]{1,256}+(?=@))"
 )
 
 
@@ -130,8 +131,8 @@ _AUTHORIZES: dict[str, Callable[[str], bool]] = {
     "apikey": _is_mixed,
 }
 _SCHEME = re.compile(
-    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey)[ :=]{1,3}([A-Za-z0-9._~+/-]{6,}+={0,2})"
-    r"(?![\w\"'=])",
+    r"(?<![A-Za-z0-9])(bearer|basic|token|apikey)[ :=+]{1,3}([A-Za-z0-9._~+/-]{6,}+"
+    r"(?:={1,2}(?![\w=]|[\"']\w)|(?!=)))",
     re.IGNORECASE,
 )
 _BEHIND_BEARER = frozenset(
@@ -147,7 +148,7 @@ def _json_web_tokens(text: str) -> Iterator[Found]:
         yield "jwt", *found.span()
 
 
-_JWT = re.compile(r"(?<![A-Za-z0-9+/])eyJ[\w+/-]{10,}+(?:\.[\w+/=-]*+){0,4}+")
+_JWT = re.compile(r"(?<![A-Za-z0-9])eyJ[\w+/-]{10,}+(?:\.[\w+/=-]*+){0,4}+")
 
 
 def _vendor_tokens(text: str) -> Iterator[Found]:
@@ -205,7 +206,10 @@ def _emails(text: str, others: set[int]) -> Iterator[Found]:
 _LONGEST_LOCAL = 64
 _NO_LOCAL = re.compile(r"[\s\"'<>()\[\]{},;:=|\\/&?*\0]")
 _DOMAIN = re.compile(
-    r"(?![0-9]x\.|[0-9]+\.[0-9])(?:[^\W_][\w-]{0,62}\.){1,8}"
-    r"(?!(?:internal|local|localdomain|lan|svc)\b)[^\W\d_]{2,24}(?![\w@-]|\.[^\W_])"
+    # letters of other scripts stand in JSON as escapes
+    r"(?![0-9]x\.|[0-9]+\.[0-9])(?:(?:[^\W_]|\\+u[0-9a-f]{4})(?:[\w-]|\\+u[0-9a-f]{4}){0,62}\.)"
+    r"{1,8}(?!(?:internal|local|localdomain|lan|svc)\b)"
+    r"(?:xn--[a-z0-9-]{2,59}|(?:[^\W\d_]|\\+u[0-9a-f]{4}){2,24})(?![\w@-]|\.[^\W_])",
+    re.IGNORECASE,
 )
-_NO_PERSON = re.compile(r"git|celery[\w.-]*|worker[\w.-]*|beat[\w.-]*|gen\d+|rabbit")
+_NO_PERSON = re.compile(r"git|(?:celery|worker|beat)(?:[-_]?\d+)?|gen\d+|rabbit")

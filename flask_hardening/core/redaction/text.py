@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 _NUL_SHOWN = "\u2400"
 _PAIR = "pair"
-_ENCODED = re.compile(r"[^\s\"'<>\0&=?;,/#:%]*+%[0-9A-Fa-f]{2}[^\s\"'<>\0&=?;,/#:]*+")
+_ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
+_ENDS = re.compile(r"[\s\"'<>\0&=?;,#]")
+_LEFT = 512  # characters before the first encoded one that may belong to it
 _LAYERS = 3
 
 
@@ -96,10 +98,17 @@ class Scrubber:
 
     def _encoded(self, text: str, layers: int) -> Iterator[Found]:
         """Look into what is percent-encoded, and into what that holds (RFC 3986)."""
+        done = 0
         for encoded in _ENCODED.finditer(text):
-            plain = unquote_plus(encoded[0]).replace(BORDER, _NUL_SHOWN)
-            if plain != encoded[0] and self._found(plain, layers - 1):
-                yield _PAIR, *encoded.span()
+            if encoded.start() < done:
+                continue
+            left = text[max(done, encoded.start() - _LEFT) : encoded.start()]
+            start = encoded.start() - len(_ENDS.split(left)[-1])
+            end = _ENDS.search(text, encoded.end())
+            done = end.start() if end else len(text)
+            plain = unquote_plus(text[start:done])
+            if self._found(plain.replace(BORDER, _NUL_SHOWN), layers - 1):
+                yield _PAIR, start, done
 
 
 def _start(found: Found) -> tuple[int, int]:

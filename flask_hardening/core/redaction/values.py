@@ -9,127 +9,64 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from flask_hardening.core.redaction.bounds import (
-    INT_BITS,
-    LENGTH,
-    MARGIN,
-    cut,
-    kept,
-    to_text,
-)
+from flask_hardening.core.redaction.bounds import INT_BITS, LENGTH, MARGIN, kept, to_text
 from flask_hardening.core.redaction.keys import Standing
 from flask_hardening.core.redaction.numbers import SHORTEST_CARD, is_card
+from flask_hardening.core.redaction.rules import MASK
 from flask_hardening.core.redaction.verdicts import hides
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from flask_hardening.core.redaction.keys import Names
-    from flask_hardening.core.redaction.text import Replace, Scrubber
+    from flask_hardening.core.redaction.rules import Rules
 
-MASK = "***"
 _DEPTH = 8
 _WIDTH = 100
 _ITEMS = 5000  # in all: a list that holds itself a hundred times has 100 ** 8
 _CHARACTERS = 262_144  # in all
 _CARD = 10 ** (SHORTEST_CARD - 1)
-_NAME = 128
-_SEEN = 4096
 _OPEN = Standing.OPEN
 _DESCENDS = (Standing.OPEN, Standing.HIDDEN, Standing.PHONE)
 
 
-class Copier:
-    """
-    Makes the copies.
-
-    Args:
-        names: What names say of their values.
-        scrubber: Replaces secrets in texts.
-        replace: Gets kind and secret, returns what stands in its place.
-        cards: Whole numbers that are a payment card's are secrets.
-    """
-
-    def __init__(
-        self, names: Names, scrubber: Scrubber, replace: Replace, *, cards: bool
-    ) -> None:
-        self.scrubber = scrubber
-        self.replace = replace
-        self.cards = cards
-        self._names = names
-        self.seen: dict[str, tuple[str, Standing]] = {}
-        self._shapes: dict[tuple[Any, ...], bool] = {}
-
-    def copy(self, value: object) -> Any:  # noqa: ANN401
-        """Return a copy of one value."""
-        walk = _Walk(self)
-        holder: list[Any] = [None]
-        walk.put(holder, 0, value, _DEPTH, _OPEN)
-        walk.finish()
-        return holder[0]
-
-    def copy_fields(self, fields: Mapping[Any, Any]) -> dict[str, Any]:
-        """Return a copy of named values, of which there may be any number."""
-        walk = _Walk(self)
-        copy: dict[str, Any] = {}
-        for key, item in fields.items():
-            name, standing = self.name(key)
-            walk.put(copy, name, item, _DEPTH, standing)
-        walk.finish()
-        return copy
-
-    def copy_own(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a copy of values whose names are known to be harmless, without None."""
-        walk = _Walk(self)
-        copy: dict[str, Any] = {}
-        for name, item in fields.items():
-            if item is not None:
-                walk.put(copy, name, item, _DEPTH, _OPEN)
-        walk.finish()
-        return copy
-
-    def name(self, key: object) -> tuple[str, Standing]:
-        """Return a name as it may be shown, and what it says of its value."""
-        text = key if type(key) is str else to_text(key)
-        found = self.seen.get(text)
-        if found is None:
-            found = (
-                self.scrubber.scrub(cut(text, _NAME)),
-                self._names.standing_of_field(text),
-            )
-            if len(text) <= _NAME:
-                _remember(self.seen, text, found)
-        return found
-
-    def is_open(self, names: tuple[Any, ...]) -> bool:
-        """
-        Tell whether all of an object's names can be shown, and say nothing of their values.
-
-        Objects of one kind have the same names, and most kinds come again and again.
-        """
-        found = self._shapes.get(names)
-        if found is None:
-            found = all(
-                type(name) is str and self.name(name) == (name, _OPEN) for name in names
-            )
-            if sum(map(len, names)) <= _NAME * _WIDTH if found else False:
-                _remember(self._shapes, names, found)
-        return found
+def copied(rules: Rules, value: object) -> Any:  # noqa: ANN401
+    """Return a copy of one value."""
+    walk = _Walk(rules)
+    holder: list[Any] = [None]
+    walk.put(holder, 0, value, _DEPTH, _OPEN)
+    walk.finish()
+    return holder[0]
 
 
-def _remember(seen: dict[Any, Any], key: object, found: object) -> None:
-    if len(seen) >= _SEEN:  # they come from outside
-        seen.clear()
-    seen[key] = found
+def fields_copied(rules: Rules, fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return a copy of named values, of which there may be any number."""
+    walk = _Walk(rules)
+    copy: dict[str, Any] = {}
+    for key, item in fields.items():
+        name, standing = rules.name(key)
+        walk.put(copy, name, item, _DEPTH, standing)
+    walk.finish()
+    return copy
+
+
+def own_copied(rules: Rules, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a copy of values whose names are known to be harmless, without None."""
+    walk = _Walk(rules)
+    copy: dict[str, Any] = {}
+    for name, item in fields.items():
+        if item is not None:
+            walk.put(copy, name, item, _DEPTH, _OPEN)
+    walk.finish()
+    return copy
 
 
 class _Walk:
     """One walk through a value: its texts are gathered, and looked at together in the end."""
 
-    __slots__ = ("_characters", "_copier", "_items", "_long", "_places", "_texts")
+    __slots__ = ("_characters", "_items", "_long", "_places", "_rules", "_texts")
 
-    def __init__(self, copier: Copier) -> None:
-        self._copier = copier
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
         self._items = _ITEMS
         self._characters = _CHARACTERS
         self._texts: list[str] = []
@@ -159,7 +96,7 @@ class _Walk:
         """Put the scrubbed texts in their places."""
         if not self._texts:
             return
-        scrubbed = self._copier.scrubber.scrub_all(self._texts)
+        scrubbed = self._rules.scrubber.scrub_all(self._texts)
         if scrubbed is not self._texts:
             following = iter(scrubbed)
             for holder, keys in self._places:
@@ -180,11 +117,8 @@ class _Walk:
         kind = type(item)
         if depth < 0 or self._items <= 0 or self._characters <= 0:
             holder[key] = f"<{kind.__name__}>"
-        elif kind is dict and len(item) <= _WIDTH and self._copier.is_open(tuple(item)):
-            holder[key] = copy = item.copy()
-            self._plain(copy, item.items(), depth)
         elif isinstance(item, Mapping):
-            holder[key] = self._named(item, depth)
+            self._mapped(holder, key, item, depth)
         elif isinstance(item, (list, tuple, set, frozenset)):
             holder[key] = self._listed(item, depth, standing)
         elif dataclasses.is_dataclass(item) and not isinstance(item, type):
@@ -194,8 +128,31 @@ class _Walk:
             self.put(holder, key, item.value, depth, standing)
         elif isinstance(item, int):  # a subclass of it is a number all the same
             holder[key] = self._number(int(item))
+        elif isinstance(item, (bytes, bytearray)):
+            # cut by bytes, it may have fewer characters than would tell that it is cut
+            self._text(holder, key, to_text(item), max(0, len(item) - LENGTH))
         else:
             self._text(holder, key, to_text(item))
+
+    def _mapped(self, holder: Any, key: Any, item: Mapping[Any, Any], depth: int) -> None:  # noqa: ANN401
+        if "value" in item:
+            item = self._with_name_beside(item)
+        if type(item) is dict and len(item) <= _WIDTH and self._rules.is_open(tuple(item)):
+            holder[key] = copy = item.copy()
+            self._plain(copy, item.items(), depth)
+        else:
+            holder[key] = self._named(item, depth)
+
+    def _with_name_beside(self, item: Mapping[Any, Any]) -> Mapping[Any, Any]:
+        """Hide the value of `{"name": "password", "value": "x"}`."""
+        named = next((item[k] for k in _NAMING if type(item.get(k)) is str), None)
+        value = item["value"]
+        if named is None or value is None:
+            return item
+        standing = self._rules.names.standing(named)
+        if standing is _OPEN or not self._is_hidden(value, type(value), standing):
+            return item
+        return {**item, "value": self._hidden(value, type(value))}
 
     def _plain(self, copy: Any, entries: Iterable[tuple[Any, Any]], depth: int) -> None:  # noqa: ANN401
         """
@@ -220,7 +177,7 @@ class _Walk:
     def _named(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
         copy: dict[str, Any] = {}
         texts, keys, size, others = self._texts, [], 0, []
-        known, name_of = self._copier.seen, self._copier.name
+        known, name_of = self._rules.seen, self._rules.name
         self._items -= min(len(value), _WIDTH)
         for key, item in islice(value.items(), _WIDTH):
             name, standing = known.get(key) or name_of(key)
@@ -252,22 +209,36 @@ class _Walk:
 
     def _listed(self, items: Any, depth: int, standing: Standing) -> list[Any]:  # noqa: ANN401
         copy = list(islice(items, _WIDTH))
-        if standing is _OPEN:
+        first = type(copy[0]) if copy else None
+        if first is list and all(type(i) is list and len(i) == _PAIR for i in copy):
+            copy = [_Pair(item) for item in copy]
+        if standing is _OPEN and (first not in _SPEAKING or not _speaks(items, copy)):
             self._plain(copy, enumerate(copy), depth)
         else:
             self._items -= len(copy)
-            for index, item in enumerate(copy):
-                self.put(copy, index, item, depth, standing)
+            for index, item in enumerate(list(copy)):
+                named = self._standing_in(items, copy, index) if index else _OPEN
+                self.put(copy, index, item, depth, standing if named is _OPEN else named)
         if len(items) > _WIDTH:
             copy.append(f"<{len(items) - _WIDTH} more>")
         return copy
 
-    def _text(self, holder: Any, key: Any, text: str) -> None:  # noqa: ANN401
+    def _standing_in(self, items: Any, copy: list[Any], index: int) -> Standing:  # noqa: ANN401
+        before = items[index - 1] if isinstance(items, (list, tuple)) else copy[index - 1]
+        if type(before) not in _SPEAKING:
+            return _OPEN
+        text = to_text(before)
+        pair = len(copy) == _PAIR and isinstance(items, (tuple, _Pair))
+        option = text[:2] == "--" and "=" not in text
+        return self._rules.names.standing(text.lstrip("-")) if pair or option else _OPEN
+
+    def _text(self, holder: Any, key: Any, text: str, more: int = 0) -> None:  # noqa: ANN401
         if self._characters <= 0:
             holder[key] = f"<{len(text)} more>" if text else text
             return
-        if len(text) > LENGTH:
-            self._long.append((holder, key, len(self._texts), len(text) - LENGTH))
+        more = more or max(0, len(text) - LENGTH)
+        if more:
+            self._long.append((holder, key, len(self._texts), more))
             text = text[: LENGTH + MARGIN]
         self._characters -= len(text)
         holder[key] = text
@@ -287,18 +258,31 @@ class _Walk:
 
     def _hidden(self, item: Any, kind: type) -> str:  # noqa: ANN401
         if kind in (str, int, float, bytes):
-            return self._copier.replace("name", to_text(item))
+            return self._rules.replace("name", to_text(item))
         return MASK
 
     def _number(self, number: int) -> Any:  # noqa: ANN401
-        if number >= _CARD and self._copier.cards:
+        if number >= _CARD and self._rules.cards:
             if number.bit_length() > INT_BITS:
                 return to_text(number)
             if is_card(str(number)):
-                return self._copier.replace("card", str(number))
+                return self._rules.replace("card", str(number))
         return number if number.bit_length() <= INT_BITS else to_text(number)
 
 
+class _Pair(list[Any]):
+    """One of a list of pairs, `[["Authorization", "x"], ...]`: two items, the first a name."""
+
+
+def _speaks(items: Any, copy: list[Any]) -> bool:  # noqa: ANN401
+    """Tell whether an item may be named by the one before it."""
+    pair = type(items) is _Pair or (type(items) is tuple and len(copy) == _PAIR)
+    return pair or any(type(item) is str and item[:2] == "--" for item in copy)
+
+
+_PAIR = 2
+_SPEAKING = (str, bytes)
+_NAMING = ("name", "key", "header", "field", "param")
 # numbers below these are shown under such a name; a payment card's are found by their looks
 _HARMLESS = {
     Standing.SECRET: 100,

@@ -18,7 +18,8 @@ _VERSION = re.compile(r"[v^~<>= ]*\d+(?:\.\d+){1,3}(?:[-+.][\w.]+)?")
 _NUMBER = re.compile(r"[\d.,:%/]{1,10}[smhd%]?|(?:\d+[dhms]){1,4}")
 _LETTERS = re.compile(r"[^\W\d_]{1,20}")
 _PHONE = re.compile(r"[+(]?\d[\d ()./+-]*(?:(?:x|ext\.?) ?\d+)?")
-_RANDOM = re.compile(r"(?=[\w-]*\d)(?=[\w-]*[A-Za-z])[\w-]{12,}|\d{6,}")
+# `start`, `java-jwt:4.4.0`, `1.4.2`, `2024-05-01`: words and small numbers, kept apart
+_LABEL = re.compile(r"(?:[A-Za-z_]+|\d{1,4})(?:[:/.+-]+(?:[A-Za-z_]+|\d{1,4}))*[:/.,;-]*")
 _SHORTEST_PHONE = 7
 _NO_SECRET = 2  # digits: no PIN is that short
 _FEW_DIGITS = 4
@@ -79,6 +80,6 @@ def says_nothing(value: str) -> bool:
     return value.strip(" .!?,;()'\"").lower() in _WORDS
 
 
-def looks_random(value: str) -> bool:
-    """Tell whether a text is more than a word, a version or a path."""
-    return _RANDOM.fullmatch(value) is not None
+def is_label(value: str) -> bool:
+    """Tell whether a text is a word, a version, a date, or several of them in one."""
+    return _LABEL.fullmatch(value) is not None

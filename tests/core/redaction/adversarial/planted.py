@@ -256,7 +256,7 @@ def _url(rng: random.Random) -> Secret:
 
 def _email(rng: random.Random) -> Secret:
     core = _core(rng)
-    names = "bob ada.lovelace beatrice beate worker workman celery.smith git.miller o-neil"
+    names = "bob ada.lovelace beatrice beate workman celery.smith git.miller o-neil"
     local = f"{rng.choice(names.split())}{rng.choice(('.', '+', '_', '-'))}{core}"
     hosts = "example.com mail.example.co.uk bücher.example xn--bcher-kva.example пример.рф"
     return Secret(f"{local}@{rng.choice(hosts.split())}", _windows(core))
@@ -340,7 +340,6 @@ SPELLINGS = {
     "bracketed": lambda words: words[0] + "".join(f"[{w}]" for w in words[1:]),
     "spaced": " ".join,
     "title": lambda words: " ".join(w.capitalize() for w in words),
-    "flat": "".join,
 }
 _USUAL = ("camel", "pascal", "snake", "kebab", "upper", "train")
 
@@ -360,10 +359,23 @@ def name_words() -> st.SearchStrategy[list[str]]:
     return st.builds(_words, prefixes, words, suffixes)
 
 
+_LONG = "password passwd pwd passphrase secret token".split()
+
+
+def flat_names() -> st.SearchStrategy[str]:
+    """Return names in small letters without anything between their words."""
+    long = [words for words in _WORDS if len(words) > 1 or words[0] in _LONG]
+    parts = st.sampled_from(_PREFIXES), st.sampled_from(long), st.sampled_from(["", "2"])
+    return st.builds(_words, *parts).map("".join)
+
+
 def names() -> st.SearchStrategy[str]:
     """Return names of secrets, spelt as programs spell them."""
-    spellings = st.sampled_from(_USUAL).map(SPELLINGS.__getitem__)
-    return st.builds(lambda spell, words: spell(words), spellings, name_words())
+    return st.builds(
+        lambda spelling, words: SPELLINGS[spelling](words),
+        st.sampled_from(_USUAL),
+        name_words(),
+    )
 
 
 # --- where they stand ------------------------------------------------------------------
@@ -483,6 +495,11 @@ def cut_json(draw: st.DrawFn, name: str, secret: Secret) -> str:
     return document[: draw(st.integers(begin + _WINDOW, len(document)))]
 
 
+def in_bytes(text: str) -> bytes:
+    """Return a text as bytes that Python shows as they are, or none."""
+    return text.encode() if text.isascii() else b""
+
+
 # where what is known by its looks may stand
 PLACES = {
     "alone": lambda s: s,
@@ -497,7 +514,7 @@ PLACES = {
     "json in json": lambda s: _nested(json.dumps({"note": s}), 1),
     "json, four deep": lambda s: _nested(json.dumps([s]), 3),
     "cut json": lambda s: json.dumps({"note": s, "page": 2})[:-12],
-    "repr": lambda s: repr({"note": s, s: (s, s.encode())}),
+    "repr": lambda s: repr({"note": s, s: (s, in_bytes(s))}),
     "header": lambda s: f"X-Note: {s}\r\nAccept: */*",
     "query": lambda s: f"/x?{urlencode({'note': s, 'page': 2})}",
     "query of quote": lambda s: f"/x?page=2&note={quote(s)}",
