@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _FORM = "application/x-www-form-urlencoded"
 _TEXTS = ("application/xml", "application/javascript", "application/graphql", "text/")
+_NO_FIELD = re.compile(r"[\"{}<>\n]").search
 _QUERY = 2048
 _PAIRS = 100
 _MARGIN = 256  # bytes: what a cut body ends with is looked at and left out
@@ -188,6 +190,8 @@ def _parsed_form(data: bytes, content_type: str) -> dict[str, Any]:
     pairs = parse_qsl(
         _decoded(data, content_type), keep_blank_values=True, max_num_fields=_PAIRS
     )
+    if any(_NO_FIELD(name) for name, _ in pairs):
+        raise ValueError("Something else is said to be a form")
     fields: dict[str, Any] = {}
     for name, value in pairs:
         if name in fields:

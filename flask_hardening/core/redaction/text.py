@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 _NUL_SHOWN = "\u2400"
 _PAIR = "pair"
+_ESCAPES = re.compile(r"\\[nrt]")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENDS = re.compile(r"[\s\"'<>\0&=?;,#]")
 _LEFT = 512  # characters before the first encoded one that may belong to it
@@ -79,15 +80,23 @@ class Scrubber:
         return "".join(pieces)
 
     def _found(self, text: str, layers: int = _LAYERS) -> list[Found]:
+        found = self._look(text)
+        if "\\" in text:
+            # a line's end inside of a repr or of JSON is no letter before what follows it;
+            # or it is one, behind a backslash
+            found += self._look(_ESCAPES.sub("  ", text))
+        if self._more:
+            found += self._own(text)
+        if "%" in text and layers:
+            found += self._encoded(text, layers)
+        return found
+
+    def _look(self, text: str) -> list[Found]:
         found = find(text)
         if found and self._skipped:
             found = [entry for entry in found if entry[0] not in self._skipped]
         if may_hold_pairs(text):
             found += [(_PAIR, *span) for span in find_pairs(text, self._judge)]
-        if self._more:
-            found += self._own(text)
-        if "%" in text and layers:
-            found += self._encoded(text, layers)
         return found
 
     def _own(self, text: str) -> Iterator[Found]:

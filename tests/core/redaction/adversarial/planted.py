@@ -425,6 +425,12 @@ BARE = {
     "environment": lambda n, v: f"PATH=/bin\nexport {n}={v}\nHOME=/root\n",
     "yaml": lambda n, v: f"user: bob\n{n}: {v}\nport: 5\n",
     "yaml block": lambda n, v: f"user: bob\n{n}: |\n  {v}\nport: 5\n",
+    "lines in json": lambda n, v: json.dumps(
+        {"log": f"user: bob\n{n}: {v}\nport: 5\r\n{n}={v}\t{n}={v}"}
+    ),
+    "lines in json in json": lambda n, v: _nested(json.dumps([f"a\n{n}={v}\n{n}: {v}"]), 1),
+    "lines in repr": lambda n, v: repr(f"Host: x\r\n{n}: {v}\r\n{n}={v}\t{n}={v}"),
+    "lines in bytes": lambda n, v: repr(f"Host: x\r\n{n}: {v}\r\n{n}={v}\n".encode()),
     "logfmt": lambda n, v: f"level=info {n}={v} user=bob",
     "loose json": lambda n, v: f"{{user: bob, {n}: {v}, page: 2}}",
     "cookie": lambda n, v: f"Cookie: theme=dark; {n}={v}; x=1",
@@ -508,6 +514,9 @@ PLACES = {
     "quotes": lambda s: f"'{s}' \"{s}\" `{s}`",
     "behind an innocent name": lambda s: f"note={s} note: {s}",
     "lines": lambda s: f"one\n{s}\ntwo\r\n{s}\r\n",
+    "json of lines": lambda s: json.dumps({"note": f"one\n{s}\ntwo\r\n{s}\t{s}\\{s}"}),
+    "json in json of lines": lambda s: _nested(json.dumps([f"one\n{s}\t{s}\r\n{s}"]), 1),
+    "repr of lines": lambda s: repr((f"one\n{s}\ntwo\r\n{s}\t{s}", in_bytes(f"\n{s}"))),
     "table": lambda s: f"1\t{s}\t2 | {s} | 3;{s};4",
     "csv": lambda s: f'1,{s},2\n3,"{s}",4',
     "json": lambda s: json.dumps({"note": s, s: [s], "page": 2}),

@@ -189,8 +189,8 @@ _KINDS: list[Callable[[str], object]] = [
     str,
     str,
     Text,
-    str.encode,
-    lambda text: bytearray(text.encode()),
+    planted.in_bytes,
+    lambda text: bytearray(planted.in_bytes(text)),
     Told,
 ]
 _HELD: list[Callable[[str], object]] = [
