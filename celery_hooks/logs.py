@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import logging
 import time
 from functools import partial
@@ -81,14 +83,14 @@ class _TaskLines:
     def started(self, task: Task[Any, Any], args: Any, kwargs: Any, **_: Any) -> None:  # noqa: ANN401
         """Before the task's body."""
         if task.app is self._app and logs.enabled("DEBUG", __name__):
-            more = self._shown(args, kwargs)
+            more = self._shown(task, args, kwargs)
             self._line("DEBUG", "task.started", task, task.request, more)
 
     def succeeded(self, sender: Task[Any, Any], **_: Any) -> None:  # noqa: ANN401
         """After it has returned."""
         if sender.app is self._app:
             request = sender.request
-            more = self._shown(request.args, request.kwargs)
+            more = self._shown(sender, request.args, request.kwargs)
             self._line("INFO", "task.succeeded", sender, request, more)
 
     def retried(
@@ -106,7 +108,7 @@ class _TaskLines:
         error = cause if isinstance(cause, BaseException) else None
         if error is not None:
             more |= errors.failure_fields(error)
-        more |= self._shown(request.args, request.kwargs)
+        more |= self._shown(sender, request.args, request.kwargs)
         self._line("WARNING", "task.retried", sender, request, more, error)
 
     def failed(
@@ -124,7 +126,7 @@ class _TaskLines:
         if run_of(request) is None and not errors.first_time(sender, task_id):
             return
         more = errors.failure_fields(exception)
-        more |= self._shown(request.args, request.kwargs)
+        more |= self._shown(sender, request.args, request.kwargs)
         # an exception that came from another process has lost its stack on the way
         stack = getattr(einfo, "traceback", None) if not exception.__traceback__ else None
         expected = bool(sender.throws) and isinstance(exception, tuple(sender.throws))
@@ -136,7 +138,7 @@ class _TaskLines:
         if task.app is not self._app or state not in ("REJECTED", "IGNORED"):
             return
         level = "WARNING" if state == "REJECTED" else "INFO"
-        more = self._shown(task.request.args, task.request.kwargs)
+        more = self._shown(task, task.request.args, task.request.kwargs)
         self._line(level, f"task.{str(state).lower()}", task, task.request, more)
 
     def revoked(
@@ -208,10 +210,30 @@ class _TaskLines:
             message = f"{task.name} {event[5:]}"
             logs.emit(level, event, message, __name__, fields, error, stack)
 
-    def _shown(self, args: Any, kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+    def _shown(self, task: Task[Any, Any], args: Any, kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
         if not self._arguments:
             return {}
-        return {"args": args, "kwargs": kwargs}
+        return {"args": _named(task, args), "kwargs": kwargs}
+
+
+@functools.lru_cache(maxsize=1024)
+def _parameters(run: Any) -> tuple[str, ...]:  # noqa: ANN401
+    try:
+        return tuple(inspect.signature(run).parameters)
+    except (TypeError, ValueError):
+        return ()
+
+
+def _named(task: Task[Any, Any], args: Any) -> Any:  # noqa: ANN401
+    """Return the arguments by position, those hidden whose parameters name secrets."""
+    if not isinstance(args, (list, tuple)):
+        return args
+    names = _parameters(task.run)
+    clean = redaction.active().clean_fields
+    return [
+        next(iter(clean({names[place]: value}).values())) if place < len(names) else value
+        for place, value in enumerate(args)
+    ]
 
 
 def _since(started: float) -> float:

@@ -146,6 +146,7 @@ def _handle(shape: Shape, error: Exception) -> Any:  # noqa: ANN401
         return _respond(shape, error)
     except Exception as failure:  # noqa: BLE001 - the client must get an answer all the same
         record = _record()
+        record.verdict, record.error = INTERNAL, failure
         _log(record, failure, INTERNAL)
         status, headers, body = crash_response(shape, record, INTERNAL, failure)
         return Response(body, status, headers)

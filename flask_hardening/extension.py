@@ -21,6 +21,7 @@ PARTS: tuple[tuple[str, type], ...] = (
     ("correlation", settings.Correlation),
     ("errors", settings.Errors),
     ("timings", settings.Timings),
+    ("resilience", settings.Resilience),
     ("logs", settings.Logs),
 )
 

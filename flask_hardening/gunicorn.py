@@ -18,6 +18,7 @@ from flask_hardening.core.config import Configuration
 from flask_hardening.core.logs.intake import take_record
 from flask_hardening.core.logs.outputs import Stream
 from flask_hardening.core.logs.pipeline import Pipeline
+from flask_hardening.core.told import is_told
 
 if TYPE_CHECKING:
     from gunicorn.config import Config
@@ -53,9 +54,9 @@ class _MasterHandler(logging.Handler):
         """Write one record; never raise."""
         active = logs.active()
         if str(record.msg).startswith(_FAILED_REQUEST):
-            error = record.exc_info and record.exc_info[0]
-            if active and error and issubclass(error, SystemExit):
-                return  # a `request.aborted` line has told it, with the ids
+            error = record.exc_info[1] if record.exc_info else None
+            if active and (isinstance(error, SystemExit) or is_told(error)):
+                return  # a line of the request's has told it, with the ids
             record.args = tuple(map(_without_query, record.args or ()))
         pipeline = active.pipeline if active else self._own
         take_record(pipeline, record)

@@ -10,6 +10,7 @@ from flask import request
 from flask_hardening.core import correlation
 from flask_hardening.core.correlation import bind, unbind
 from flask_hardening.core.shield import drop, shielded
+from flask_hardening.core.told import mark_told
 from flask_hardening.record import KEY, Record, State, record_of
 
 if TYPE_CHECKING:
@@ -165,6 +166,8 @@ class Lifecycle:
         if record.duration is not None:
             return
         record.duration = record.elapsed
+        if record.error is not None:
+            mark_told(record.error)
         # they hold each other: what is left to the garbage collector costs every request
         record.environ.pop(KEY, None)
         for observe in self._state.ends:

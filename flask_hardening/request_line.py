@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
@@ -22,7 +23,14 @@ if TYPE_CHECKING:
     Detail = Callable[[Record], Iterable[tuple[str, Any]]]
 
 _FORM = "application/x-www-form-urlencoded"
-_TEXTS = ("application/xml", "application/javascript", "application/graphql", "text/")
+_TEXTS = (
+    "application/x-ndjson",
+    "application/yaml",
+    "application/xml",
+    "application/javascript",
+    "application/graphql",
+    "text/",
+)
 _NO_FIELD = re.compile(r"[\"{}<>\n]").search
 _QUERY = 2048
 _PAIRS = 100
@@ -178,7 +186,7 @@ def _form_of(content_type: str) -> Callable[[bytes, str], Any] | None:
     """Return what reads a body of this media type, None for one that isn't logged."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/json" or kind.endswith("+json"):
-        return lambda data, _: orjson.loads(data)
+        return lambda data, kind: orjson.loads(_decoded(data, kind))
     if kind == _FORM:
         return _parsed_form
     if kind.startswith(_TEXTS) or kind.endswith("+xml"):
@@ -203,7 +211,10 @@ def _parsed_form(data: bytes, content_type: str) -> dict[str, Any]:
 
 
 def _decoded(data: bytes, content_type: str) -> str:
-    charset = parse_options_header(content_type)[1].get("charset") or "utf-8"
+    charset = parse_options_header(content_type)[1].get("charset")
+    if charset is None:
+        # JSON comes in all of them, and whoever reads it finds out as this does
+        charset = json.detect_encoding(data[:4]) if b"\0" in data[:4] else "utf-8"
     try:
         return data.decode(charset, "replace")
     except LookupError:

@@ -7,7 +7,8 @@ method resolution order, so the most specific row wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core.databases import conflict_of, meaning_of
@@ -87,7 +88,21 @@ _SERVICE_FAILED = _row(
     "A service this one depends on answered with an error.",
 )
 
+_OVERLOADED = _row(
+    Category.UNAVAILABLE, "overloaded", "Too much is under way: try again in a moment."
+)
+_TOO_LATE = _row(
+    Category.TIMEOUT, "deadline_exceeded", "There was not enough time for this."
+)
+_MALFORMED = _row(Category.CLIENT, "bad_request", "The request is not valid.")
+
+_OURS = "flask_hardening.core.resilience.errors."
 _KNOWN: dict[str, Verdict] = {
+    _OURS + "CircuitOpenError": _SERVICE_DOWN,
+    _OURS + "BulkheadFullError": _OVERLOADED,
+    _OURS + "DeadlineExceededError": _TOO_LATE,
+    "gunicorn.http.errors.InvalidChunkSize": _MALFORMED,
+    "gunicorn.http.errors.ChunkMissingTerminator": _MALFORMED,
     "sqlalchemy.exc.OperationalError": _DATABASE_DOWN,
     "sqlalchemy.exc.InterfaceError": _DATABASE_DOWN,
     "sqlalchemy.exc.DisconnectionError": _DATABASE_DOWN,
@@ -155,10 +170,20 @@ def classify(error: BaseException) -> Verdict | None:
             meaning = _BY_DRIVER[name](error)
             return _DATABASE[meaning] if meaning else None
         if name in _KNOWN:
-            return _KNOWN[name]
+            return _with_retry_after(error, _KNOWN[name])
     if type(error) is RuntimeError and _RESULTS_DOWN in str(error):
         return _QUEUE_DOWN
     return None
+
+
+def _with_retry_after(error: BaseException, verdict: Verdict) -> Verdict:
+    """Tell the client when a breaker will let calls through again (RFC 9110, 10.2.3)."""
+    seconds = getattr(error, "retry_after", None)
+    if verdict.status != STATUS_OF[Category.UNAVAILABLE] or not isinstance(seconds, float):
+        return verdict
+    if not 0 < seconds < math.inf:
+        return verdict
+    return replace(verdict, headers={"Retry-After": str(math.ceil(seconds))})
 
 
 def names_of(cls: type) -> list[str]:

@@ -245,6 +245,28 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class Resilience:
+    """Calls to the outside: what `guard` and `deadline` do."""
+
+    enabled: bool = setting(True, "Set deadlines for requests, log retries and breakers.")
+    targets: dict[str, dict[str, float | None]] = setting(
+        cast("dict[str, dict[str, float | None]]", {}),
+        'Options by target, `*` for all: `{"billing": {"attempts": 2, "open_for": 5.0}}`.',
+    )
+    deadline: float | None = setting(
+        cast("float | None", None),
+        "Seconds that a request may take: guarded calls in it end in time; unset means no "
+        "bound.",
+        check=lambda value: None if value is None else validity.positive(value),
+    )
+    trust_deadline: bool = setting(
+        False,
+        "Obey the `X-Request-Timeout-Ms` of a request, where it is sooner; for services "
+        "that only your own call.",
+    )
+
+
+@dataclass(frozen=True)
 class Tasks:
     """Background jobs: what `celery_hooks` does."""
 
@@ -268,5 +290,6 @@ SECTIONS: dict[str, type] = {
     "LOGS": Logs,
     "REDACTION": Redaction,
     "TIMINGS": Timings,
+    "RESILIENCE": Resilience,
     "TASKS": Tasks,
 }

@@ -165,3 +165,11 @@ def test_an_own_handler_that_is_a_coroutine(read_lines):
 
     assert app.test_client().get("/x").json == {"mine": True}
     assert read_lines()[0]["event"] == "request.failed"
+
+
+def test_an_error_whose_own_headers_are_wrong(raising, read_lines):
+    """The line tells of what the client got: our failure, not the error it was to be."""
+    client = raising(AppError("mine", headers={"X": "a\r\nb"}))
+    assert client.get("/raise").get_json()["code"] == "internal_error"
+    (finished,) = read_lines("request.finished")
+    assert (finished["status"], finished["error_code"]) == (500, "internal_error")

@@ -67,6 +67,18 @@ def test_forms(line_of):
             "text/plain; charset=latin-1",
             "name=Zoë token=***",
         ),
+        (
+            '{"password":"hunter2"}'.encode("utf-16"),
+            "application/json",
+            {"password": "***"},
+        ),
+        ('{"password":"hun'.encode("utf-16-le"), "application/json", '{"password":"***'),
+        (
+            b'{"password":"x1"}\n{"a":1}',
+            "application/x-ndjson",
+            '{"password":"***"}\n{"a":1}',
+        ),
+        (b'{"pin": 1', "application/x-www-form-urlencoded", '{"pin": ***'),
         (b"a \xff b", "text/plain; charset=nonsense", "a \ufffd b"),
         (b"<a><pin>1234</pin></a>", "application/soap+xml", "<a><pin>***</pin></a>"),
         (b'{"password": "hunt', "application/json", '{"password": "***'),

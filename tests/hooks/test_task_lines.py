@@ -101,6 +101,18 @@ def test_a_refusal_is_no_failure(play, error, event, level):
     assert (line["event"], line["level"]) == (event, level)
 
 
+def test_positional_arguments_are_masked_by_their_parameters_names(play):
+    """`login("ada", "hunter2")` hides what `login(user="ada", password="hunter2")` hides."""
+
+    def login(user, password, *more):
+        """Log in."""
+
+    config = {"HARDENING_TASKS_ARGUMENTS": True}
+    (line,) = play(login, config, ("ada", "hunter2", 3), {})
+
+    assert (line["args"], line["kwargs"]) == (["ada", "***", 3], {})
+
+
 def test_arguments_stay_out(play):
     """By default no line says what a task was called with."""
     (line,) = play(nothing, args=("hunter2",), kwargs={"note": "seen"})

@@ -8,6 +8,8 @@ import hmac
 import re
 from typing import TYPE_CHECKING, Any, cast
 
+import regex
+
 from flask_hardening.core import process, settings
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.redaction.bounds import LENGTH, bounded
@@ -29,6 +31,10 @@ _HASHED = 65_536
 _NUMBERS = {"card", "iban", "ssn", "phone"}
 _SCHEME = re.compile(r"(?:bearer|basic|token) +", re.IGNORECASE)
 _IS_PSEUDONYM = re.compile(r"hmac:[0-9a-f]{16}").fullmatch
+# a telephone, card or account number under its name
+_LIKE_A_NUMBER = re.compile(
+    r"[+(]?[0-9][0-9 ().+/-]{6,}|[A-Za-z]{2}[0-9]{2}[A-Za-z0-9 -]{11,}"
+).fullmatch
 _NOT_ALNUM = re.compile(r"[\W_]+")
 
 
@@ -61,7 +67,7 @@ class Redactor:
             phones="phone" not in skipped,
         )
         replace = _mask if config.replacement == "mask" else self._pseudonym_of
-        more = {kind: re.compile(pattern) for kind, pattern in config.patterns.items()}
+        more = {kind: regex.compile(pattern) for kind, pattern in config.patterns.items()}
         self._scrubber = Scrubber(names, replace, skipped, more)
         self._rules = Rules(names, self._scrubber, replace, cards="card" not in skipped)
 
@@ -116,8 +122,8 @@ class Redactor:
         """Return the pseudonym of a secret however it is spelt."""
         if _IS_PSEUDONYM(secret):
             return secret
-        if kind in _NUMBERS:
-            secret = _NOT_ALNUM.sub("", secret)
+        if kind in _NUMBERS or _LIKE_A_NUMBER(secret):
+            secret = _NOT_ALNUM.sub("", secret).upper().removeprefix("00")
         elif kind == "email":
             secret = secret.lower()
         return self.pseudonym(_SCHEME.sub("", secret.strip(), count=1))

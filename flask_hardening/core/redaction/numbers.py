@@ -142,7 +142,7 @@ def _kind_of(piece: str, count: int) -> str | None:
 def phones(text: str) -> Iterator[Number]:
     """Yield the telephone numbers with a `+` in *text* (ITU-T E.164)."""
     for found in _E164.finditer(text):
-        yield "phone", *found.span(1)
+        yield "phone", *found.span()
 
 
 def is_card(digits: str) -> bool:

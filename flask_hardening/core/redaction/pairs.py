@@ -35,6 +35,7 @@ _WORD = re.compile(
 )
 _PLACEHOLDER = re.compile(r"%\(\w+\)s|\$\{?\{? ?[\w.]+ ?\}?\}?|<\w+>|</")
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n((?:[ \t]+[^\n\0]*(?:\n|$|(?=\0)))+)")  # YAML's
+_COUNT = re.compile(r"\d{1,2} [^\W\d_]")
 _GOES_ON = re.compile(r"[^\W\d_]+,? [^\W_]")
 _SENTENCES = re.compile(r"\[([\"'])[A-Z][^\"']*(?: [^\"']+){2}[.!]\1\]")
 _REST_OF_LINE = {
@@ -67,7 +68,12 @@ _FORMS = (
         )
         for quote in ("'", '"')
     ),
-    ("</", re.compile(r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>([^<\0]+)(?=</|\0|$)")),
+    (
+        "</",
+        re.compile(
+            r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>(?:<!\[CDATA\[)?((?:(?!\]\]>)[^<\0])+)(?=</|\]\]>|\0|$)"
+        ),
+    ),
     (
         "form-data",
         re.compile(
@@ -223,7 +229,7 @@ def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> 
         return None if in_code else (start, end)
     end = _end(_WORD, text, start)
     value = text[start:end]
-    if _is_no_value(name, value):
+    if _is_no_value(name, value) or (spaced and _COUNT.match(text, start)):
         return None
     if spaced and text[at] == "=" and _DOTTED.fullmatch(value):
         return None

@@ -12,6 +12,8 @@ from flask_hardening.core.redaction.patterns import BORDER, find
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 
+    import regex
+
     from flask_hardening.core.redaction.keys import Names
     from flask_hardening.core.redaction.patterns import Found
 
@@ -20,11 +22,16 @@ if TYPE_CHECKING:
 _SHORTEST = 4
 _NUL_SHOWN = "\u2400"
 _PAIR = "pair"
+# letters and signs that JSON may hold as they are: names and secrets are written with them
+_UNICODE = re.compile(
+    r"\\u(00[2-7][0-9a-fA-F]|0[1-9a-fA-F][0-9a-fA-F]{2}|00[a-fA-F][0-9a-fA-F]|[1-9a-cA-C][0-9a-fA-F]{3})"
+)
 _ESCAPES = re.compile(r"\\[nrt]")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")
 _ENDS = re.compile(r"[\s\"'<>\0&=?;,#]")
 _LEFT = 512  # characters before the first encoded one that may belong to it
 _LAYERS = 3
+_PATTERN_SECONDS = 0.05  # that a pattern of the user's may take; the text is hidden then
 
 
 class Scrubber:
@@ -43,7 +50,7 @@ class Scrubber:
         names: Names,
         replace: Replace,
         skipped: Collection[str] = (),
-        more: Mapping[str, re.Pattern[str]] | None = None,
+        more: Mapping[str, regex.Pattern[str]] | None = None,
     ) -> None:
         self._judge = names.standing
         self._replace = replace
@@ -56,12 +63,14 @@ class Scrubber:
             return text
         if BORDER in text:
             text = text.replace(BORDER, _NUL_SHOWN)
+        if "\\u" in text:
+            text = _UNICODE.sub(_unescaped, text)
         return self._scrub(text)
 
     def scrub_all(self, texts: Sequence[str]) -> Sequence[str]:
         """Return each of *texts* scrubbed, found in one look at all of them."""
         together = BORDER.join(texts)
-        if together.count(BORDER) != len(texts) - 1:
+        if together.count(BORDER) != len(texts) - 1 or "\\u" in together:
             return [self.scrub(text) for text in texts]
         scrubbed = self._scrub(together)
         return texts if scrubbed is together else scrubbed.split(BORDER)
@@ -101,7 +110,7 @@ class Scrubber:
 
     def _own(self, text: str) -> Iterator[Found]:
         for kind, pattern in self._more.items():
-            for match in pattern.finditer(text):
+            for match in pattern.finditer(text, timeout=_PATTERN_SECONDS):
                 if match.end() > match.start():
                     yield kind, *match.span()
 
@@ -118,6 +127,11 @@ class Scrubber:
             plain = unquote_plus(text[start:done])
             if self._found(plain.replace(BORDER, _NUL_SHOWN), layers - 1):
                 yield _PAIR, start, done
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    character = chr(int(escape[1], 16))
+    return escape[0] if character in '"\\' or not character.isprintable() else character
 
 
 def _start(found: Found) -> tuple[int, int]:

@@ -285,9 +285,9 @@ _SPEAKING = (str, bytes)
 _NAMING = ("name", "key", "header", "field", "param")
 # numbers below these are shown under such a name; a payment card's are found by their looks
 _HARMLESS = {
-    Standing.SECRET: 100,
+    Standing.SECRET: 0,
     Standing.HIDDEN: 0,
-    Standing.WEAK: 10_000,
+    Standing.WEAK: 100,
     Standing.COUNTED: math.inf,
     Standing.PHONE: 1_000_000,
 }

@@ -21,8 +21,7 @@ _PHONE = re.compile(r"[+(]?\d[\d ()./+-]*(?:(?:x|ext\.?) ?\d+)?")
 # `start`, `java-jwt:4.4.0`, `1.4.2`, `2024-05-01`: words and small numbers, kept apart
 _LABEL = re.compile(r"(?:[A-Za-z_]+|\d{1,4})(?:[:/.+-]+(?:[A-Za-z_]+|\d{1,4}))*[:/.,;-]*")
 _SHORTEST_PHONE = 7
-_NO_SECRET = 2  # digits: no PIN is that short
-_FEW_DIGITS = 4
+_NO_SECRET = 2  # digits
 _WORDS = frozenset(
     "none null nil true false yes no on off ok valid invalid missing required expired"
     " revoked empty unset set unknown failed failure success succeeded accepted rejected"
@@ -52,8 +51,6 @@ def hides(standing: Standing, value: str) -> bool:
     if standing is Standing.PHONE:
         digits = sum(map(str.isdigit, value))
         return digits >= _SHORTEST_PHONE and _PHONE.fullmatch(value) is not None
-    if len(value) <= _NO_SECRET and value.isdecimal():
-        return False
     if (value[0] in _SIGNS or value[-1] in ".!") and _has_form(value):
         return False
     if standing is Standing.SECRET or len(value) > _LONGEST_WORD:
@@ -69,7 +66,7 @@ def _has_form(value: str) -> bool:
 def _is_weak_secret(standing: Standing, value: str) -> bool:
     if says_nothing(value) or _VERSION.fullmatch(value):
         return False
-    if value.isdecimal() and len(value) <= _FEW_DIGITS:
+    if value.isdecimal() and len(value) <= _NO_SECRET:
         return False
     counted = standing is Standing.COUNTED
     return not (counted and (_NUMBER.fullmatch(value) or _LETTERS.fullmatch(value)))

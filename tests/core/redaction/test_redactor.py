@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 
@@ -120,6 +121,19 @@ def test_pseudonyms():
     assert other.clean({"token": "abcdef123456"})["token"] != token
 
 
+def test_numbers_have_one_pseudonym_however_they_are_spelt():
+    """Telephone, account and card numbers, under a name and in a text."""
+    redactor = Redactor(Redaction(replacement="hmac", hmac_key=KEY))
+    for spellings in (
+        ("+49 170 1234567", "+491701234567", "0049 170 1234567"),
+        ("DE89370400440532013000", "de89 3704 0044 0532 0130 00"),
+        ("4111 1111 1111 1111", "4111111111111111"),
+    ):
+        shown = {redactor.clean({"iban": s})["iban"] for s in spellings}
+        shown.add(redactor.scrub(f"see {spellings[0]}").removeprefix("see "))
+        assert len(shown) == 1
+
+
 def test_a_pseudonym_has_no_pseudonym():
     """What went through once goes through again unchanged."""
     redactor = Redactor(Redaction(replacement="hmac", hmac_key=KEY))
@@ -138,8 +152,6 @@ def test_pseudonyms_need_a_key():
     [
         ("(", "is no regular expression"),
         ("x*", "matches where there is nothing"),
-        ("(a+)+$", "repeats what is repeated"),
-        ("(?:[ab]*c?)*d", "repeats what is repeated"),
     ],
 )
 def test_a_pattern_that_can_not_be(pattern, reason):
@@ -149,12 +161,16 @@ def test_a_pattern_that_can_not_be(pattern, reason):
     assert "'mine'" in str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "pattern", ["EMP-[0-9]+", "(?:a|b)+", r"\(a+\)+", "(a+b)", "(a{2})+"]
-)
-def test_a_pattern_that_can(pattern):
-    """Groups and repeats that end are no trouble."""
-    Configuration({"HARDENING_REDACTION_PATTERNS": {"mine": pattern}}, {})
+@pytest.mark.parametrize("pattern", ["(a|a)*b", "(a+)+$", "(?:x|xx)+y", "a.*a.*a.*a.*a.*b"])
+def test_a_pattern_that_takes_for_ever(pattern):
+    """It is given up after a moment, and what it was looking at is hidden as a whole."""
+    redactor = Redactor(Redaction(patterns={"mine": pattern}))
+    given = "a" * 4000 + "x" * 4000
+    began = time.monotonic()
+    shown = redactor.scrub(given)
+    assert time.monotonic() - began < 5
+    assert shown in (MASK, given)
+    assert redactor.scrub("innocent") == "innocent"
 
 
 def test_a_process_has_one_redactor():

@@ -15,7 +15,7 @@ BY_LOOKS = [
     ("pay DE89 3704 0044 0532 0130 00 NOW", "pay *** NOW"),
     ("GB82WEST12345698765432", "***"),
     ("ssn was 078-05-1120", "ssn was ***"),
-    ("call +49 170 1234567 now", "call +*** now"),
+    ("call +49 170 1234567 now", "call *** now"),
     ("call (555) 234-5678 or 555-234-5678", "call *** or ***"),
     ("call 555.234.5678.", "call ***."),
     ("by bob.smith+x@mail.example.co.uk.", "by ***."),
@@ -56,6 +56,16 @@ BY_NAMES = [
     ("Key (api_key)=(abc) exists", "Key (api_key)=*** exists"),
     (':password=>"x"', ':password=>"***"'),
     ("API key: abc123", "API key: ***"),
+    ('{"contrase\\u00f1a": "hunter2", "n": 1', '{"contraseña": "***", "n": 1'),
+    ('{"p\\u0061ssword":"hunter2"}', '{"password":"***"}'),
+    ("q=token\\u003dabcSECRET", "q=token=***"),
+    ("<password><![CDATA[hunter2]]></password>", "<password><![CDATA[***]]></password>"),
+    ("password=9 pin=7", "password=*** pin=***"),
+    (
+        "DE89 3704 0044 0532 0130 00 GB82 WEST 1234 5698 7654 32",
+        "*** ***",
+    ),
+    ('Authorization: Digest username="a", response="bbbb"', "Authorization: ***"),
     ("phone: 0170 1234567", "phone: ***"),
 ]
 

@@ -44,6 +44,26 @@ def test_secrets_are_masked_at_any_depth():
     }
 
 
+@pytest.mark.parametrize("value", [0, 7, "7", "99", 1.5])
+def test_small_numbers_are_secrets_too(value):
+    """A PIN is one, however short."""
+    assert clean({"pin": value, "count": value}) == {"pin": MASK, "count": value}
+
+
+def test_a_name_beside_its_value():
+    """In pairs, in commands, and in objects that hold both."""
+    given = {
+        "headers": [("Host", "x"), ("Authorization", "Bearer abc123")],
+        "argv": ["run", "--token", "abc123", "--verbose"],
+        "form": [{"name": "password", "value": "x1"}, {"name": "page", "value": "2"}],
+    }
+    assert clean(given) == {
+        "headers": [["Host", "x"], ["Authorization", MASK]],
+        "argv": ["run", "--token", MASK, "--verbose"],
+        "form": [{"name": "password", "value": MASK}, {"name": "page", "value": "2"}],
+    }
+
+
 def test_the_callers_objects_are_not_changed():
     """Masking happens in a copy."""
     inner = {"password": "a"}

@@ -779,7 +779,15 @@ _REPEATED = [
     *("--a ", "--a '", '--a "', "--password ", "<a>", "</", "<a ", "<password>", "('a', '"),
     *('["a", "', "bearer ", "bearer a", "basic QQ==", "token ", "://", "://a:", "://a:b@"),
     *("password", "password=", 'password="', "password=\\", 'password=\\"', "password: ("),
-    *("password=a,", "password=f(", "tokens=1 ", "phone=1", "cookie: ", "authorization:a"),
+    *(
+        "password=a,",
+        "password=f(",
+        "password = f(",
+        "tokens=1 ",
+        "phone=1",
+        "cookie: ",
+        "authorization:a",
+    ),
     *("code=state=", "[parameters: (", "Failing row contains (", '\\"password\\":\\"'),
     *("password=null ", "a b c d=", " " * 79 + "=", "a" * 79 + "=", "aA" * 39 + "="),
 ]

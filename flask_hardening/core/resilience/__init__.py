@@ -1,0 +1,1 @@
+"""Calls to the outside that survive a slow or dead dependency."""

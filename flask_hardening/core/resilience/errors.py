@@ -1,0 +1,88 @@
+"""
+What a guarded call raises instead of, or on top of, the errors of the call itself.
+
+    Exception
+    ├── CircuitOpenError        the breaker lets nothing through; also circuitbreaker's own class
+    ├── BulkheadFullError       too many calls to this target are under way
+    └── TimeoutError
+        └── DeadlineExceededError   the time for this piece of work is used up
+
+Each can be pickled, so that it survives the way from a Celery worker to who asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from circuitbreaker import CircuitBreakerError
+
+
+class CircuitOpenError(CircuitBreakerError):  # type: ignore[misc]
+    """
+    The target's breaker is open: the call was not made.
+
+    Args:
+        target: Its name.
+        retry_after: Seconds until a call makes sense again; 0 if that is not known.
+        reason: `open`, `forced open`, or `half-open, probe under way`.
+        last_failure: Class and text of the failure that opened it, if there was one.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        retry_after: float = 0.0,
+        reason: str = "open",
+        last_failure: str | None = None,
+    ) -> None:
+        # past the base class, which wants the breaker itself and can't be pickled with it
+        Exception.__init__(self, target, retry_after, reason, last_failure)
+        self.target = target
+        self.retry_after = retry_after
+        self.reason = reason
+        self.last_failure = last_failure
+
+    def __str__(self) -> str:
+        after = f"; retry after {self.retry_after:.1f} s" if self.retry_after else ""
+        last = f" (last failure: {self.last_failure})" if self.last_failure else ""
+        return f"The breaker of {self.target!r} is {self.reason}{after}{last}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made of."""
+        return type(self), self.args
+
+
+class BulkheadFullError(Exception):
+    """
+    As many calls to the target are under way as may be: this one was not made.
+
+    Args:
+        target: Its name.
+        limit: How many may be.
+    """
+
+    def __init__(self, target: str, limit: int) -> None:
+        super().__init__(target, limit)
+        self.target = target
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"{self.limit} calls to {self.target!r} are under way, and no more may be"
+
+
+class DeadlineExceededError(TimeoutError):
+    """
+    The time for this piece of work is used up.
+
+    Args:
+        seconds: How much it was; None if that is not known.
+    """
+
+    def __init__(self, seconds: float | None = None) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        if self.seconds is None:
+            return "The deadline has passed"
+        return f"The deadline of {self.seconds:.3g} s has passed"

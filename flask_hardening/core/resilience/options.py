@@ -1,0 +1,126 @@
+"""How calls to a target are guarded: what can be set, and what is right for each kind of target."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+from flask_hardening.core.resilience.breaker import BreakerConfig
+from flask_hardening.core.resilience.retry import RetryConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Profile = Literal["http", "third_party", "redis", "database", "queue"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """
+    Everything that can be set for a target; seconds are floats.
+
+    Attributes:
+        attempts: How often a call is made at most, the first one included.
+        wait_initial: Upper bound of the first wait between two attempts.
+        wait_max: Upper bound of each wait.
+        total: Seconds that all attempts and waits together may take; None for no bound
+            but the deadline.
+        max_retry_after: A `Retry-After` above this ends the attempts.
+        budget: Retries per call, over all calls to the target: 0.2 is one in five.
+        limit: Calls that may be under way at once in a process; None for any number.
+        window: Seconds that the breaker looks back.
+        minimum_calls: Calls in the window before their rates count.
+        failure_rate: Share of failures at which it opens.
+        consecutive: Failures in a row at which it opens; 0 for never.
+        slow_call: Seconds from which a call is slow; None for never.
+        slow_rate: Share of slow calls at which it opens.
+        open_for: Seconds it stays open the first time.
+        open_max: Seconds it stays open at most.
+        probes: Calls that must succeed for it to close again.
+        probe_lease: Seconds after which a probe that never came back counts for nothing.
+    """
+
+    attempts: int = 3
+    wait_initial: float = 0.1
+    wait_max: float = 2.0
+    total: float | None = None
+    max_retry_after: float = 30.0
+    budget: float = 0.2
+    limit: int | None = None
+    window: float = 30.0
+    minimum_calls: int = 10
+    failure_rate: float = 0.5
+    consecutive: int = 5
+    slow_call: float | None = None
+    slow_rate: float = 0.8
+    open_for: float = 10.0
+    open_max: float = 120.0
+    probes: int = 1
+    probe_lease: float = 30.0
+
+    def retry(self) -> RetryConfig:
+        """Return what concerns the attempts."""
+        return RetryConfig(**_those_of(RetryConfig, self))
+
+    def breaker(self) -> BreakerConfig:
+        """Return what concerns the breaker."""
+        return BreakerConfig(**_those_of(BreakerConfig, self))
+
+    def changed(self, changes: Mapping[str, Any]) -> Options:
+        """
+        Return the same with some values changed.
+
+        Raises:
+            ValueError: One is impossible, or two contradict each other.
+        """
+        changed = replace(self, **changes)
+        wrong = changed.wrong()
+        if wrong:
+            raise ValueError(wrong)
+        return changed
+
+    def wrong(self) -> str | None:
+        """Return what contradicts what, or None."""
+        if self.consecutive and self.attempts > self.consecutive:
+            return (
+                f"attempts = {self.attempts} is above consecutive = {self.consecutive}: one "
+                "call alone would open the breaker. Lower the one or raise the other"
+            )
+        if self.open_for > self.open_max:
+            return f"open_for = {self.open_for} is above open_max = {self.open_max}"
+        return None
+
+
+def _those_of(cls: type, options: Options) -> dict[str, Any]:
+    names = {field.name for field in fields(cls)}
+    return {f.name: getattr(options, f.name) for f in fields(options) if f.name in names}
+
+
+# what is right for a kind of target, where nobody says otherwise
+PROFILES: dict[str, Options] = {
+    "http": Options(slow_call=4.0),
+    "third_party": Options(
+        wait_initial=0.25,
+        wait_max=5.0,
+        budget=0.1,
+        slow_call=8.0,
+        open_for=30.0,
+        open_max=300.0,
+        probe_lease=60.0,
+    ),
+    "redis": Options(
+        attempts=2,
+        wait_initial=0.02,
+        wait_max=0.2,
+        window=10.0,
+        minimum_calls=20,
+        slow_call=0.5,
+        open_for=5.0,
+        open_max=60.0,
+        probe_lease=5.0,
+    ),
+    "database": Options(
+        wait_initial=0.05, wait_max=1.0, open_for=5.0, open_max=60.0, probe_lease=15.0
+    ),
+    "queue": Options(wait_max=1.0, probe_lease=10.0),
+}

@@ -1,0 +1,168 @@
+"""The targets of this process: each with its options, its breakers, its budget and its bulkhead."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections import OrderedDict
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any, cast
+
+from flask_hardening.core import process, settings
+from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.resilience import lines
+from flask_hardening.core.resilience.breaker import Breaker
+from flask_hardening.core.resilience.budget import RetryBudget
+from flask_hardening.core.resilience.bulkhead import Bulkhead
+from flask_hardening.core.resilience.classes import is_failure
+from flask_hardening.core.resilience.options import PROFILES, Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+ROOM = "resilience"
+_DEFAULT = "resilience by default"
+_EVERY = "*"
+_MOST_BREAKERS = 256
+_OTHERS = "others"
+
+
+class Target:
+    """
+    What is called under one name, and how it fares.
+
+    Args:
+        name: As in the settings.
+        options: How calls to it are guarded.
+    """
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.name = name
+        self.options = options
+        self.budget = RetryBudget(ratio=options.budget)
+        self.bulkhead = Bulkhead(name, options.limit)
+        self._breakers: OrderedDict[str, Breaker] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def breaker(
+        self, key: str = "", verdict: Callable[[BaseException], bool | None] = is_failure
+    ) -> Breaker:
+        """
+        Return the breaker of one host of the target, or its only one.
+
+        There are 256 at most: hosts may come from outside. Those beyond share one.
+
+        Args:
+            key: Host and port, or nothing.
+            verdict: What an exception says of the target.
+        """
+        found = self._breakers.get(key)
+        if found is not None:
+            return found
+        with self._lock:
+            if len(self._breakers) >= _MOST_BREAKERS and key not in self._breakers:
+                key = _OTHERS
+            if key not in self._breakers:
+                name = f"{self.name} ({key})" if key else self.name
+                config = self.options.breaker()
+                self._breakers[key] = Breaker(name, config, is_failure=verdict)
+            return self._breakers[key]
+
+    def breakers(self) -> Mapping[str, Breaker]:
+        """Return the breakers that there are, by host."""
+        return dict(self._breakers)
+
+
+class Targets:
+    """
+    The targets by name, made when they are first called.
+
+    Args:
+        config: What is set for them.
+    """
+
+    def __init__(self, config: settings.Resilience) -> None:
+        every = config.targets.get(_EVERY, {})
+        self._changes = {
+            name: _checked(name, {**every, **entry})
+            for name, entry in {_EVERY: every, **config.targets}.items()
+        }
+        self._targets: dict[str, Target] = {}
+        self._lines = lines.connect()
+        self._lock = threading.Lock()
+
+    def target(
+        self, name: str, profile: str = "http", changes: Mapping[str, Any] | None = None
+    ) -> Target:
+        """
+        Return a target; the first who asks decides on *profile* and *changes*.
+
+        Settings win over *changes*, which stand in the code, and these over the profile.
+        """
+        found = self._targets.get(name)
+        if found is not None:
+            return found
+        with self._lock:
+            if name not in self._targets:
+                self._targets[name] = Target(
+                    name, self._options(name, profile, changes or {})
+                )
+            return self._targets[name]
+
+    def all(self) -> list[Target]:
+        """Return those that have been called."""
+        return list(self._targets.values())
+
+    def close(self) -> None:
+        """Forget them."""
+        self._targets.clear()
+        self._lines()
+
+    def _options(self, name: str, profile: str, changes: Mapping[str, Any]) -> Options:
+        options = PROFILES[profile].changed(changes)
+        return options.changed(self._changes.get(name) or self._changes[_EVERY])
+
+
+def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is set for a target, with whole numbers where they are wanted."""
+    key = f"HARDENING_RESILIENCE_TARGETS[{name!r}]"
+    kinds = {field.name: field.type for field in fields(Options)}
+    checked: dict[str, Any] = {}
+    for option, value in entry.items():
+        if option not in kinds:
+            near = difflib.get_close_matches(option, kinds, n=1, cutoff=0.0)[0]
+            raise ConfigError(
+                f"{key} has {option!r}, which is no option. The nearest one is {near!r}: "
+                "rename it or remove it."
+            )
+        whole = str(kinds[option]).startswith("int")
+        if whole and value is not None and not float(value).is_integer():
+            raise ConfigError(f"{key}[{option!r}] = {value!r} must be a whole number.")
+        checked[option] = int(value) if whole and value is not None else value
+    try:
+        options = Options().changed(checked)
+        options.retry()
+        options.breaker()
+    except (ValueError, TypeError) as error:
+        raise ConfigError(f"{key}: {error}.") from error
+    return checked
+
+
+def active() -> Targets:
+    """Return the process's targets; before anybody has set them up, some by default."""
+    found = process.get(ROOM) or process.get(_DEFAULT)
+    if found is None:
+        found = process.own(
+            _DEFAULT, None, "nobody", lambda: Targets(settings.Resilience())
+        )
+    return cast("Targets", found)
+
+
+def set_up(config: settings.Resilience, owner: str) -> Targets:
+    """
+    Set up the process's targets, or join those that stand.
+
+    Raises:
+        ConfigError: They stand with other settings.
+    """
+    return process.own(ROOM, config, owner, lambda: Targets(config))
