@@ -28,6 +28,7 @@ _THREE_QUOTES = re.compile(r"(\"\"\"|\'\'\')((?:(?!\1)[^\0])*+)")
 _OPENING = {"{": "}", "[": "]", "(": ")", "<": ">"}
 _PHONE = re.compile(r"[\d ()+./-]*")
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=[(])")
+_LONGEST_CALL = 256
 _DOTTED = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)+")
 # a comma or bracket belongs to a value when another name doesn't follow
 _WORD = re.compile(
@@ -224,9 +225,10 @@ def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> 
     spaced = start > at + 1
     call = _CALL.match(text, start)
     if call:
-        end = _closing(text, call.end())
+        end = _closing(text, call.end(), call.end() + _LONGEST_CALL)
+        whole = text[end - 1 : end] == ")"
         in_code = spaced and text[at] == "=" and not set(text[start:end]) & set(_QUOTES)
-        return None if in_code else (start, end)
+        return None if in_code and whole else (start, end)
     end = _end(_WORD, text, start)
     value = text[start:end]
     if _is_no_value(name, value) or (spaced and _COUNT.match(text, start)):
@@ -273,11 +275,12 @@ def _inside_escaped(depth: int, quote: str) -> re.Pattern[str]:
     return re.compile(rf"(?:(?!{end})[^\0])*+")
 
 
-def _closing(text: str, start: int) -> int:
+def _closing(text: str, start: int, most: int | None = None) -> int:
     """Return the end of a bracketed value, quotes and nesting considered."""
     awaited: list[str] = []
     position = start
-    while position < len(text):
+    last = len(text) if most is None else min(len(text), most)
+    while position < last:
         if not awaited and position > start:
             break
         character = text[position]
@@ -292,4 +295,4 @@ def _closing(text: str, start: int) -> int:
         elif character in "\"'":
             position = _end_of_quoted(text, position + 1, 0, character)
         position += 1
-    return min(position, len(text))
+    return min(position, last)

@@ -24,7 +24,7 @@ _NUL_SHOWN = "\u2400"
 _PAIR = "pair"
 # letters and signs that JSON may hold as they are: names and secrets are written with them
 _UNICODE = re.compile(
-    r"\\u(00[2-7][0-9a-fA-F]|0[1-9a-fA-F][0-9a-fA-F]{2}|00[a-fA-F][0-9a-fA-F]|[1-9a-cA-C][0-9a-fA-F]{3})"
+    r"\\+u(00[2-7][0-9a-fA-F]|0[1-9a-fA-F][0-9a-fA-F]{2}|00[a-fA-F][0-9a-fA-F]|[1-9a-cA-C][0-9a-fA-F]{3})"
 )
 _ESCAPES = re.compile(r"\\[nrt]")
 _ENCODED = re.compile(r"%[0-9A-Fa-f]{2}")

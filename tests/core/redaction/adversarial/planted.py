@@ -102,6 +102,19 @@ def any_password(rng: random.Random) -> Secret:
     return _between(rng, _SIGNS)
 
 
+# what a password may look like besides: a variable, a placeholder, a path, a sentence
+_FORMS = (
+    "${}|${{{}}}|<{}>|{{{}}}|[{}]|({})|:{}|*{}*|?{}|/srv/{}|/{}/x|--{}|%{}%|{}.|v{}"
+    "|My dog {} is good.|Correct horse {} battery staple!|it is {}|none {}|{} is required"
+).split("|")
+
+
+def _odd_password(rng: random.Random) -> Secret:
+    core = _core(rng, 12)
+    core = core.lower() if rng.random() < 0.5 else core
+    return Secret(rng.choice(_FORMS).format(core), _windows(core))
+
+
 def _token(rng: random.Random) -> Secret:
     """Return what `secrets` and `uuid` make."""
     made = rng.choice(
@@ -122,7 +135,7 @@ def plain_value(rng: random.Random) -> Secret:
 
 def any_value(rng: random.Random) -> Secret:
     """Return a secret of any characters."""
-    return rng.choice((any_password, any_password, password, _token))(rng)
+    return rng.choice((any_password, any_password, _odd_password, password, _token))(rng)
 
 
 # --- what is known by its looks --------------------------------------------------------
@@ -439,6 +452,11 @@ BARE = {
     "sql key": lambda n, v: f"DETAIL:  Key ({n})=({v}) already exists.",
     "sql row": lambda n, v: f"DETAIL:  Failing row contains (1, bob, {v}, null).",
     "mysql duplicate": lambda n, v: f"Duplicate entry '{v}' for key 'users.{n}'",
+    "t-sql": lambda n, v: f"EXEC login @user = N'bob', @{n} = N'{v}'",
+    "sql like": lambda n, v: f"SELECT 1 FROM users WHERE {n} LIKE '{v}%' LIMIT 1",
+    "sql in": lambda n, v: f"SELECT 1 FROM users WHERE {n} IN ('a', '{v}') LIMIT 1",
+    "sql unequal": lambda n, v: f"SELECT 1 FROM users WHERE {n} <> '{v}' LIMIT 1",
+    "sql role": lambda _, v: f"ALTER ROLE bob WITH PASSWORD '{v}'",
     "json without a closing quote": lambda n, v: f'{{"{n}": "{v}, "page": 2}}',
     "json without an opening quote": lambda n, v: f'{{"{n}": {v}", "page": 2}}',
     "json without a name's quote": lambda n, v: f'{{"user": "bob", {n}": "{v}"}}',
