@@ -6,6 +6,7 @@ import functools
 import re
 from typing import TYPE_CHECKING
 
+from flask_hardening.core.redaction.forms import FORMS, ONLY_PLACEHOLDERS, ROW, ROW_SIGNS
 from flask_hardening.core.redaction.keys import Standing
 from flask_hardening.core.redaction.verdicts import hides, is_label, says_nothing
 
@@ -21,8 +22,10 @@ _QUOTES = "\"'`"
 _NOT_NAME = re.compile(r"[^\w.%$\[\]+ -]")
 # not that of a time, a URL, or a name in C++
 _COLON = re.compile(r":(?!:|//)(?<!::)(?:(?![0-9])|(?<![0-9]:))")
+# the same between two digits, where the first ends a name: `password1:2b`
+_COLON_BEHIND_NUMBER = re.compile(r"[^\W\d]\d{1,3}:(?=\d)")
 _COMPARES = "=!<>~"
-_GAP = re.compile(r">?[ \t]*(?:\r?\n[ \t]+(?=[\"'{\[]))?(?:[bBuUrRfF]{1,2}(?=[\"']))?")
+_GAP = re.compile(r">?[ \t]*(?:\r?\n[ \t]+(?=[\"'{\[]))?(?:[bBuUrRfFnN]{1,2}(?=[\"']))?")
 _QUOTE = re.compile(r"(\\*)([\"'`])")
 _THREE_QUOTES = re.compile(r"(\"\"\"|\'\'\')((?:(?!\1)[^\0])*+)")
 _OPENING = {"{": "}", "[": "]", "(": ")", "<": ">"}
@@ -34,7 +37,9 @@ _DOTTED = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)+")
 _WORD = re.compile(
     r"(?:[^\s&\"'<>,;)\]}\0]|[,;)\]}](?![\s,;)\]}\"'\0]|$|[\w.-]+\s?[=:]))*+"
 )
-_PLACEHOLDER = re.compile(r"%\(\w+\)s|\$\{?\{? ?[\w.]+ ?\}?\}?|<\w+>|</")
+_PLACEHOLDER = re.compile(
+    r"%\([A-Za-z_]+\)s|\$\d+\b|\$\{?\{? ?[A-Za-z_.]+ ?\}?\}?(?![\w$])|<[A-Za-z_]+>|</"
+)
 _BLOCK = re.compile(r"[|>][+-]?\d?[ \t]*\n((?:[ \t]+[^\n\0]*(?:\n|$|(?=\0)))+)")  # YAML's
 _COUNT = re.compile(r"\d{1,2} [^\W\d_]")
 _GOES_ON = re.compile(r"[^\W\d_]+,? [^\W_]")
@@ -46,51 +51,6 @@ _REST_OF_LINE = {
 }
 _WHOLE_LINES = ("authorization", "cookie")
 _CODE = 8  # characters that an authorization code has at least
-# a sign without which the form isn't there, and the form: its first group is the name, its
-# last one the value
-_QUOTED_VALUE = r"b?([\"'])((?:\\.|(?!\%d)[^\\\0])*+)"
-_FORMS = (
-    (
-        "--",
-        re.compile(
-            r"--([A-Za-z][\w-]{0,80})[ \t]+(?!-)(?:\"([^\"\0]*)|'([^'\0]*)|([^\s\"'\0]+))"
-        ),
-    ),
-    ("--", re.compile(r"--([A-Za-z][\w-]{0,80})[\"'],[ ]*" + _QUOTED_VALUE % 2)),
-    # a pair in round brackets, or one of several in square ones; two of those alone are
-    # more often a list of names
-    *(
-        (
-            quote + ",",
-            re.compile(
-                rf"(?:\(|(?<=\[)\[|(?<=\],)\[|(?<=\], )\[)b?{quote}([^{quote}\0\n]{{1,80}}){quote}, ?"
-                + _QUOTED_VALUE % 2
-            ),
-        )
-        for quote in ("'", '"')
-    ),
-    (
-        "</",
-        re.compile(
-            r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>(?:<!\[CDATA\[)?((?:(?!\]\]>)[^<\0])+)(?=</|\]\]>|\0|$)"
-        ),
-    ),
-    (
-        "form-data",
-        re.compile(
-            r"name=\"([^\"\0]{1,80})\"[^\r\n\0]*(?:\r?\n[^\r\n\0]+)*\r?\n\r?\n"
-            r"((?:(?!\r?\n--)[^\0])*+)"
-        ),
-    ),
-)
-# what a statement was given, without names: SQLAlchemy, PostgreSQL, MySQL
-_ONLY_PLACEHOLDERS = re.compile(r"\((?:\?|%s|\$\d+|:\w+|%\(\w+\)s|DEFAULT|NULL|[ ,])*\)")
-_ROW_SIGNS = ("[parameters: ", "Failing row", "Duplicate entry", "VALUES")
-_ROW = re.compile(
-    r"\[parameters: (?=[(\[])|Failing row contains (?=\()|Duplicate entry (?='.*?' for key)"
-    r"|(?:INSERT|REPLACE) INTO [^\s(\0]{1,120} ?\(([^()\0]*)\) VALUES ?(?=\()",
-    re.IGNORECASE,
-)
 
 
 def may_hold_pairs(text: str) -> bool:
@@ -101,7 +61,7 @@ def may_hold_pairs(text: str) -> bool:
         or "," in text
         or "--" in text
         or "</" in text
-        or "Duplicate entry" in text
+        or "'" in text
     )
 
 
@@ -115,27 +75,27 @@ def find_pairs(text: str, judge: Judge) -> Iterator[Span]:
     """
     if "=" in text or ":" in text:
         yield from _separated(text, judge)
-    for sign, form in _FORMS:
+    for sign, form in FORMS:
         if sign in text:
             for found in form.finditer(text):
                 place = found.lastindex or 0
                 name, value = found[1], found[place]
                 if hides(judge(name), value) and not _is_no_value(name, value):
                     yield found.span(place)
-    if any(map(text.__contains__, _ROW_SIGNS)):
+    if any(map(text.__contains__, ROW_SIGNS)):
         yield from _rows(text, judge)
 
 
 def _rows(text: str, judge: Judge) -> Iterator[Span]:
     done = 0
-    for found in _ROW.finditer(text):
+    for found in ROW.finditer(text):
         if found.end() < done:
             continue
         columns = found[1]
         named = columns is not None
         if not named or any(judge(c) is not Standing.OPEN for c in columns.split(",")):
             done = _closing(text, found.end())
-            if not _ONLY_PLACEHOLDERS.fullmatch(text, found.end(), done):
+            if not ONLY_PLACEHOLDERS.fullmatch(text, found.end(), done):
                 yield found.end(), done
 
 
@@ -161,7 +121,10 @@ def _separated(text: str, judge: Judge) -> Iterator[Span]:
 
 def _positions(text: str) -> list[int]:
     """Return where separators are; looking for one character is faster than for two."""
-    found = [colon.start() for colon in _COLON.finditer(text)] if ":" in text else []
+    found: list[int] = []
+    if ":" in text:
+        found += [colon.start() for colon in _COLON.finditer(text)]
+        found += [colon.end() - 1 for colon in _COLON_BEHIND_NUMBER.finditer(text)]
     at = text.find("=")
     while at >= 0:
         if text[at + 1 : at + 2] != "=" and text[at - 1 : at] not in _COMPARES:

@@ -7,13 +7,17 @@ import re
 from flask_hardening.core.redaction.keys import Standing
 
 # what a form, a query or a program has in a secret's place
+# (no digits: words that people have thought of have none)
 _PLACEHOLDER = re.compile(
-    r"\?|\$\d+|:[a-z_]\w*|%\(\w+\)s|%s|\$\{?[A-Za-z_]\w*\}?|\{\w*\}|<\w+>|\[\w+\]|\*+|\.+|-+",
+    r"\?|\$\d+|:[a-z_]+|%\([A-Za-z_]+\)s|%s|\$\{?\{? ?[A-Za-z_.]+ ?\}?\}?|\{[A-Za-z_]*\}"
+    r"|<[A-Za-z_]+>|\[[A-Za-z_]+\]|\*+|\.+|-+"
 )
-_SENTENCE = re.compile(r"[A-Z][\w']*(?: [\w'\"()/-]+,?){2,}[.!]")
+_SENTENCE = re.compile(
+    r"[A-Z][a-z']*(?: (?:[A-Za-z]?[a-z'\"()/-]+|\d{1,4}|[A-Z]{2,5}),?){2,}[.!]"
+)
 _SIGNS = frozenset("?$:%{<[*.-/")
 _LONGEST_WORD = 24
-_PATH = re.compile(r"(?:/[a-z0-9_.-]+){2,}/?|/[a-z]+")
+_PATH = re.compile(r"(?:/[a-z_.-]+){2,}/?|/[a-z]+")
 _VERSION = re.compile(r"[v^~<>= ]*\d+(?:\.\d+){1,3}(?:[-+.][\w.]+)?")
 _NUMBER = re.compile(r"[\d.,:%/]{1,10}[smhd%]?|(?:\d+[dhms]){1,4}")
 _LETTERS = re.compile(r"[^\W\d_]{1,20}")

@@ -86,7 +86,7 @@ class RetryBudget:
     def deposit(self) -> None:
         """Count a call."""
         with self._lock:
-            self._tokens = min(self._most, self._tokens + self._ratio)
+            self._tokens += self._ratio
 
     def withdraw(self) -> bool:
         """Take the token for a retry, and tell whether there was one."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import sys
 import threading
 import time
 from contextlib import suppress
@@ -19,6 +18,7 @@ from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import budget as budgets
 from flask_hardening.core.resilience.budget import RetryBudget, retry_after
 from flask_hardening.core.resilience.retry import Retry, RetryConfig, no_backoff
+from flask_hardening.core.signals import RetryEnded
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
 
@@ -112,28 +112,34 @@ def test_attempts_are_bounded(ratio, reserve, initial, calls):
     assert len(made) <= len(calls) * (1 + ratio) + initial + reserve * seconds + 1e-6
 
 
-def test_threads_lose_nothing():
-    """However threads are switched, each call is counted and no token is spent twice."""
-    budget = RetryBudget(ratio=0.5, reserve=0, initial=0, most=1e9)
-    spent = []
+class _Slow(float):
+    """Lets other threads run between being looked at and being changed."""
 
-    def work():
-        for _ in range(2000):
-            budget.deposit()
-            if budget.withdraw():
-                spent.append(1)
+    __slots__ = ()
 
-    switched = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        threads = [threading.Thread(target=work) for _ in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(switched)
-    assert len(spent) + budget.tokens == 8 * 2000 * 0.5
+    def __add__(self, other):
+        return _Slow(float(self) + other)
+
+    def __sub__(self, other):
+        return _Slow(float(self) - other)
+
+    def __lt__(self, other):
+        time.sleep(0.001)
+        return float(self) < other
+
+
+def test_no_token_is_spent_twice():
+    """However threads come in between each other, four tokens are four retries."""
+    budget, spent = RetryBudget(reserve=0, initial=_Slow(4)), []
+    threads = [
+        threading.Thread(target=lambda: spent.append(budget.withdraw())) for _ in range(12)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert spent.count(True) == 4
+    assert budget.tokens == 0
 
 
 def test_it_is_safe_against_being_interrupted():
@@ -254,6 +260,16 @@ def test_what_breaks_when_it_is_asked_is_as_none():
     assert retry_after(BrokenError()) is None
     assert retry_after(KeyError("x")) is None
     assert retry_after(_RefusedError(response={"Retry-After": "5"})) is None
+
+
+def test_an_error_is_closed_once():
+    """The first to give up says why, and how often it was tried."""
+    error = ConnectionError()
+    for reason, attempts in (("budget", 1), ("attempts", 3)):
+        budgets.close(RetryEnded("billing", reason, attempts, 0.25, error))
+    assert error._hardening_exhausted == "budget"
+    assert error.__notes__ == ["1 attempt at 'billing' in 0.2 s"]
+    assert budgets.is_final(error)
 
 
 def test_causes_that_go_round_end():

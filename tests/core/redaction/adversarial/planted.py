@@ -103,16 +103,17 @@ def any_password(rng: random.Random) -> Secret:
 
 
 # what a password may look like besides: a variable, a placeholder, a path, a sentence
-_FORMS = (
+GUISES = (
     "${}|${{{}}}|<{}>|{{{}}}|[{}]|({})|:{}|*{}*|?{}|/srv/{}|/{}/x|--{}|%{}%|{}.|v{}"
     "|My dog {} is good.|Correct horse {} battery staple!|it is {}|none {}|{} is required"
 ).split("|")
 
 
-def _odd_password(rng: random.Random) -> Secret:
+def disguised(guise: str, rng: random.Random) -> Secret:
+    """Return a password that looks like what stands in the place of one."""
     core = _core(rng, 12)
     core = core.lower() if rng.random() < 0.5 else core
-    return Secret(rng.choice(_FORMS).format(core), _windows(core))
+    return Secret(guise.format(core), _windows(core))
 
 
 def _token(rng: random.Random) -> Secret:
@@ -135,7 +136,7 @@ def plain_value(rng: random.Random) -> Secret:
 
 def any_value(rng: random.Random) -> Secret:
     """Return a secret of any characters."""
-    return rng.choice((any_password, any_password, _odd_password, password, _token))(rng)
+    return rng.choice((any_password, any_password, password, _token))(rng)
 
 
 # --- what is known by its looks --------------------------------------------------------

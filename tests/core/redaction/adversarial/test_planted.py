@@ -88,6 +88,18 @@ def test_a_name_without_bounds_between_its_words(name, secret):
     assert not _leaks({"equals": f"{name}={secret.text}"}, secret)
 
 
+@search(20)
+@given(planted.SEEDS)
+@pytest.mark.parametrize("guise", planted.GUISES)
+def test_a_password_that_looks_like_something_else(guise, seed):
+    """A variable, a path or a sentence in a password's place is a password all the same."""
+    secret = planted.disguised(guise, random.Random(seed))
+    asked = ("json", "json in json", "repr", "dataclass", "query")
+    texts = {form: QUOTED[form]("password", secret.text) for form in asked}
+    shown = str(active().clean({"new_password": secret.text}))
+    assert not _leaks(texts, secret) | ({"field": shown} if seen([secret], shown) else {})
+
+
 @search(200)
 @given(st.data(), NAMES, VALUES)
 def test_json_that_is_cut_off(data, name, secret):
