@@ -33,23 +33,6 @@ FORMS = (
             r"<(?:[\w.-]+:)?([\w.-]{1,80})(?:\s[^<>\0]*)?>(?:<!\[CDATA\[)?((?:(?!\]\]>)[^<\0])+)(?=</|\]\]>|\0|$)"
         ),
     ),
-    # SQL, and prose: `password LIKE 'x y'`, `the password 'x'`
-    *(
-        (
-            "'",
-            re.compile(
-                rf"([A-Za-z_][\w.-]{{0,80}})\"?\s+{operator}N?'({value}", re.IGNORECASE
-            ),
-        )
-        for operator, value in (
-            (r"(?:(?:NOT\s+)?(?:I?LIKE|BY)\s+|(?:<>|!=)\s*)", r"(?:[^'\0]|'')*+)"),
-            ("", r"[^'\s\0]++)(?=')"),
-        )
-    ),
-    (
-        "IN (",
-        re.compile(r"([A-Za-z_][\w.-]{0,80})\"?\s+(?:NOT\s+)?IN\s*\(([^()\0]*+)"),
-    ),
     (
         "form-data",
         re.compile(
@@ -66,3 +49,5 @@ ROW = re.compile(
     r"|(?:INSERT|REPLACE) INTO [^\s(\0]{1,120} ?\(([^()\0]*)\) VALUES ?(?=\()",
     re.IGNORECASE,
 )
+# what may stand between a name and a quoted value in SQL
+OPERATOR = re.compile(r"(?:\s(?:NOT\s+)?(?:I?LIKE|BY|IN)|\s*(?:<>|!=))\s*$", re.IGNORECASE)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from typing import TYPE_CHECKING
 
-from flask_hardening.core.redaction.forms import FORMS, ONLY_PLACEHOLDERS, ROW, ROW_SIGNS
+from flask_hardening.core.redaction.enclosed import OPENING, QUOTES, closing, end_of_quoted
+from flask_hardening.core.redaction.forms import (
+    FORMS,
+    ONLY_PLACEHOLDERS,
+    OPERATOR,
+    ROW,
+    ROW_SIGNS,
+)
 from flask_hardening.core.redaction.keys import Standing
 from flask_hardening.core.redaction.verdicts import hides, is_label, says_nothing
 
@@ -18,21 +24,18 @@ if TYPE_CHECKING:
 
 _LONGEST_NAME = 80
 _NAME_WORDS = 4
-_QUOTES = "\"'`"
 _NOT_NAME = re.compile(r"[^\w.%$\[\]+ -]")
-# not that of a time, a URL, or a name in C++
-_COLON = re.compile(r":(?!:|//)(?<!::)(?:(?![0-9])|(?<![0-9]:))")
-# the same between two digits, where the first ends a name: `password1:2b`
-_COLON_BEHIND_NUMBER = re.compile(r"[^\W\d]\d{1,3}:(?=\d)")
+# between two digits a colon is that of a time, unless the first ends a name: `password1:2b`
+_NUMBERED = re.compile(r"[^\W\d]\d{1,3}:")
+_OPERATORS = "=>"
 _COMPARES = "=!<>~"
 _GAP = re.compile(r">?[ \t]*(?:\r?\n[ \t]+(?=[\"'{\[]))?(?:[bBuUrRfFnN]{1,2}(?=[\"']))?")
 _QUOTE = re.compile(r"(\\*)([\"'`])")
-_THREE_QUOTES = re.compile(r"(\"\"\"|\'\'\')((?:(?!\1)[^\0])*+)")
-_OPENING = {"{": "}", "[": "]", "(": ")", "<": ">"}
+_THREEQUOTES = re.compile(r"(\"\"\"|\'\'\')((?:(?!\1)[^\0])*+)")
 _PHONE = re.compile(r"[\d ()+./-]*")
 _CALL = re.compile(r"[A-Za-z_][\w.]*(?=[(])")
 _LONGEST_CALL = 256
-_DOTTED = re.compile(r"[a-z_]\w*(?:\.[a-z_]\w*)+")
+_DOTTED = re.compile(r"[a-z_]+(?:\.[a-z_]+|\.[A-Z_]+)+")
 # a comma or bracket belongs to a value when another name doesn't follow
 _WORD = re.compile(
     r"(?:[^\s&\"'<>,;)\]}\0]|[,;)\]}](?![\s,;)\]}\"'\0]|$|[\w.-]+\s?[=:]))*+"
@@ -82,8 +85,41 @@ def find_pairs(text: str, judge: Judge) -> Iterator[Span]:
                 name, value = found[1], found[place]
                 if hides(judge(name), value) and not _is_no_value(name, value):
                     yield found.span(place)
+    if "'" in text:
+        yield from _in_sql(text, judge)
     if any(map(text.__contains__, ROW_SIGNS)):
         yield from _rows(text, judge)
+
+
+def _in_sql(text: str, judge: Judge) -> Iterator[Span]:
+    """Yield values in `password LIKE 'x y'`, `token IN ('x', 'y')`, and `the password 'x'`."""
+    at = text.find("'")
+    while at >= 0:
+        left = text[max(0, at - _LONGEST_NAME) : at]
+        bare = left.rstrip("(Nn") if left[-1:] in "(Nn" else left
+        span = None
+        if bare[-1:].isspace() or bare[-1:] in _OPERATORS:
+            span = _compared(text, at, bare.rstrip(), judge)
+        if span is not None:
+            yield span
+        at = text.find("'", span[1] if span else at + 1)
+
+
+def _compared(text: str, at: int, left: str, judge: Judge) -> Span | None:
+    operator = OPERATOR.search(left)
+    before = left[: operator.start()] if operator else left
+    name = _NOT_NAME.split(before.rstrip(' "'))[-1].rpartition(" ")[2]
+    standing = judge(name) if name else Standing.OPEN
+    if standing is Standing.OPEN:
+        return None
+    if operator and operator[0].strip().upper().endswith("IN"):
+        return at, closing(text, at - 1)
+    end = end_of_quoted(text, at + 1, 0, "'")
+    value = text[at + 1 : end]
+    ended = text[end : end + 1] == "'"
+    prose = not operator and (not ended or any(map(str.isspace, value)))
+    hidden = hides(standing, value) and not _is_no_value(name, value)
+    return (at + 1, end) if hidden and not prose else None
 
 
 def _rows(text: str, judge: Judge) -> Iterator[Span]:
@@ -94,7 +130,7 @@ def _rows(text: str, judge: Judge) -> Iterator[Span]:
         columns = found[1]
         named = columns is not None
         if not named or any(judge(c) is not Standing.OPEN for c in columns.split(",")):
-            done = _closing(text, found.end())
+            done = closing(text, found.end())
             if not ONLY_PLACEHOLDERS.fullmatch(text, found.end(), done):
                 yield found.end(), done
 
@@ -122,9 +158,11 @@ def _separated(text: str, judge: Judge) -> Iterator[Span]:
 def _positions(text: str) -> list[int]:
     """Return where separators are; looking for one character is faster than for two."""
     found: list[int] = []
-    if ":" in text:
-        found += [colon.start() for colon in _COLON.finditer(text)]
-        found += [colon.end() - 1 for colon in _COLON_BEHIND_NUMBER.finditer(text)]
+    at = text.find(":")
+    while at >= 0:
+        if _separates(text, at):
+            found.append(at)
+        at = text.find(":", at + 1)
     at = text.find("=")
     while at >= 0:
         if text[at + 1 : at + 2] != "=" and text[at - 1 : at] not in _COMPARES:
@@ -132,6 +170,16 @@ def _positions(text: str) -> list[int]:
         at = text.find("=", at + 1)
     found.sort()
     return found
+
+
+def _separates(text: str, at: int) -> bool:
+    """Tell a name's colon from that of a time, a URL, or a name in C++."""
+    before, after = text[at - 1 : at], text[at + 1 : at + 2]
+    if ":" in (before, after) or text.startswith("//", at + 1):
+        return False
+    if before.isdecimal() and after.isdecimal():
+        return _NUMBERED.search(text, max(0, at - 4), at + 1) is not None
+    return True
 
 
 def _name_before(text: str, at: int) -> str:
@@ -166,16 +214,16 @@ def _value_behind(text: str, at: int, name: str, standing: Standing) -> Span | N
 
 def _enclosed(text: str, start: int) -> Span | None:
     """Return start and end of a value in quotes, brackets, or a block of its own."""
-    for form, group in ((_THREE_QUOTES, 2), (_BLOCK, 1)):
+    for form, group in ((_THREEQUOTES, 2), (_BLOCK, 1)):
         found = form.match(text, start)
         if found:
             return found.span(group)
     quote = _QUOTE.match(text, start)
     if quote:
         inside = quote.end()
-        return inside, _end_of_quoted(text, inside, len(quote[1]), quote[2])
-    if text[start : start + 1] in _OPENING:
-        return start, _closing(text, start)
+        return inside, end_of_quoted(text, inside, len(quote[1]), quote[2])
+    if text[start : start + 1] in OPENING:
+        return start, closing(text, start)
     return None
 
 
@@ -188,9 +236,9 @@ def _unquoted(text: str, at: int, start: int, name: str, standing: Standing) -> 
     spaced = start > at + 1
     call = _CALL.match(text, start)
     if call:
-        end = _closing(text, call.end(), call.end() + _LONGEST_CALL)
+        end = closing(text, call.end(), call.end() + _LONGEST_CALL)
         whole = text[end - 1 : end] == ")"
-        in_code = spaced and text[at] == "=" and not set(text[start:end]) & set(_QUOTES)
+        in_code = spaced and text[at] == "=" and not set(text[start:end]) & set(QUOTES)
         return None if in_code and whole else (start, end)
     end = _end(_WORD, text, start)
     value = text[start:end]
@@ -214,48 +262,3 @@ def _is_no_value(name: str, value: str) -> bool:
 def _end(pattern: re.Pattern[str], text: str, at: int) -> int:
     found = pattern.match(text, at)
     return found.end() if found else at
-
-
-def _end_of_quoted(text: str, start: int, depth: int, quote: str) -> int:
-    """
-    Return where a quoted value ends; one that is cut off ends with its text.
-
-    In JSON inside of JSON the quotes stand behind backslashes, and those inside of a value
-    behind more of them.
-    """
-    inside = _INSIDE[quote] if depth == 0 else _inside_escaped(min(depth, _DEEPEST), quote)
-    found = inside.match(text, start)
-    return found.end() if found else start
-
-
-_DEEPEST = 15
-_INSIDE = {q: re.compile(rf"(?:[^{q}\\\0]++|\\[^\0])*+\\?") for q in _QUOTES}
-
-
-@functools.cache
-def _inside_escaped(depth: int, quote: str) -> re.Pattern[str]:
-    end = rf"(?<!\\)\\{{0,{depth}}}{quote}"
-    return re.compile(rf"(?:(?!{end})[^\0])*+")
-
-
-def _closing(text: str, start: int, most: int | None = None) -> int:
-    """Return the end of a bracketed value, quotes and nesting considered."""
-    awaited: list[str] = []
-    position = start
-    last = len(text) if most is None else min(len(text), most)
-    while position < last:
-        if not awaited and position > start:
-            break
-        character = text[position]
-        if character == "\0":
-            break
-        if character in _OPENING:
-            awaited.append(_OPENING[character])
-        elif awaited and character == awaited[-1]:
-            awaited.pop()
-            if not awaited:
-                return position + 1
-        elif character in "\"'":
-            position = _end_of_quoted(text, position + 1, 0, character)
-        position += 1
-    return min(position, last)

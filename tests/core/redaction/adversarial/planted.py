@@ -79,27 +79,28 @@ def _digits(rng: random.Random, count: int) -> str:
 # --- passwords and keys: a name must give them away ------------------------------------
 
 
-def _between(rng: random.Random, signs: list[str]) -> Secret:
-    """Return a password of two random halves with a sign between them."""
-    first, second = _core(rng), _core(rng)
-    return Secret(first + rng.choice(signs) + second, _windows(first, second))
-
-
-def password(rng: random.Random) -> Secret:
-    """Return one that may stand without quotes."""
-    return _between(rng, [*"!$^*~#@?._+-%/", ""])
-
-
-# what quotes and encodings are for
-_SIGNS = [
+# signs that a password may have without quotes, and those that quotes are for
+BARE_SIGNS = [*"!$^*~#@?._+-%/", ""]
+SIGNS = [
     *r"""" ' \ < > & ; , = : { } ( ) [ ] ` | é 漢 \" \' \n &x= %41 </ -- </b> := '' """.split(),
     *(" ", "\n", "\t", "', '", '", "', "\u2028", ", b: ", "; c=", '"""'),
 ]
 
 
+def parted(rng: random.Random, sign: str) -> Secret:
+    """Return a password of two random halves with a sign between them."""
+    first, second = _core(rng), _core(rng)
+    return Secret(first + sign + second, _windows(first, second))
+
+
+def password(rng: random.Random) -> Secret:
+    """Return one that may stand without quotes."""
+    return parted(rng, rng.choice(BARE_SIGNS))
+
+
 def any_password(rng: random.Random) -> Secret:
     """Return one of any characters."""
-    return _between(rng, _SIGNS)
+    return parted(rng, rng.choice(SIGNS))
 
 
 # what a password may look like besides: a variable, a placeholder, a path, a sentence

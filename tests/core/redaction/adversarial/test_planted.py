@@ -69,6 +69,27 @@ def test_a_quoted_secret_behind_its_name(form, name, secret):
     assert not _leaks({form: QUOTED[form](name, secret.text)}, secret)
 
 
+def _leaks_by_sign(form, signs: list[str]) -> dict[str, tuple[str, str]]:
+    """Return what is shown of passwords with each of these signs in them."""
+    shown: dict[str, tuple[str, str]] = {}
+    for seed, sign in itertools.product(range(6), signs):
+        secret = planted.parted(random.Random(seed), sign)
+        shown |= _leaks({sign: form("password", secret.text)}, secret)
+    return shown
+
+
+@pytest.mark.parametrize("form", BARE)
+def test_no_sign_ends_a_bare_secret(form):
+    """A value without quotes goes on behind any sign that may stand in it."""
+    assert not _leaks_by_sign(BARE[form], planted.BARE_SIGNS)
+
+
+@pytest.mark.parametrize("form", QUOTED)
+def test_no_sign_ends_a_quoted_secret(form):
+    """A value with quotes goes on behind any sign."""
+    assert not _leaks_by_sign(QUOTED[form], planted.SIGNS)
+
+
 @search(60)
 @given(planted.name_words(), BARE_VALUES)
 @pytest.mark.parametrize("spelling", SPELLINGS)
