@@ -186,9 +186,14 @@ def _with_retry_after(error: BaseException, verdict: Verdict) -> Verdict:
     return replace(verdict, headers={"Retry-After": str(math.ceil(seconds))})
 
 
+def name_of(cls: type) -> str:
+    """Return the full name of a class."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
 def names_of(cls: type) -> list[str]:
     """Return the full names of a class and its bases, the most specific first."""
-    return [f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__]
+    return [name_of(base) for base in cls.__mro__]
 
 
 Problem = tuple[str, str]

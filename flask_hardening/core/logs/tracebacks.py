@@ -5,7 +5,8 @@ from __future__ import annotations
 import traceback
 from typing import Any
 
-from flask_hardening.core.redaction import active
+from flask_hardening.core.recognition import name_of
+from flask_hardening.core.redaction import active, text_of
 
 _FRAMES = 50
 _STACK = 16384
@@ -24,9 +25,8 @@ def exception_fields(error: BaseException, stack: str | None = None) -> dict[str
     The names follow OpenTelemetry's `exception.type`, `exception.message` and
     `exception.stacktrace`.
     """
-    kind = type(error)
     return {
-        "exception_type": f"{kind.__module__}.{kind.__qualname__}",
+        "exception_type": name_of(type(error)),
         "exception_message": exception_text(error),
         "exception_stack": _short(stack) if stack else stack_text(error),
     }
@@ -34,10 +34,9 @@ def exception_fields(error: BaseException, stack: str | None = None) -> dict[str
 
 def exception_text(error: BaseException) -> str:
     """Return `str(error)`, cut, also for exceptions whose `__str__` fails."""
-    try:
-        return active().scrub(str(error), _TEXT)
-    except Exception:  # noqa: BLE001 - the class of a broken exception is still worth a line
-        return f"<{type(error).__name__} without text>"
+    text = text_of(error, _TEXT)
+    # the class of a broken exception is still worth a line
+    return f"<{type(error).__name__} without text>" if text is None else text
 
 
 def stack_text(error: BaseException) -> str:
@@ -49,7 +48,7 @@ def stack_text(error: BaseException) -> str:
     try:
         report = traceback.TracebackException.from_exception(error, limit=-_FRAMES)
         text = "".join(report.format())
-    except Exception:  # noqa: BLE001 - see above
+    except Exception:  # noqa: BLE001 - its causes may be as broken
         return f"<no traceback for {type(error).__name__}>"
     return _short(text)
 

@@ -21,7 +21,7 @@ from flask_hardening.core.redaction.values import copied, fields_copied, own_cop
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["MASK", "MESSAGE", "Redactor", "active", "set_up"]
+__all__ = ["MASK", "MESSAGE", "Redactor", "active", "set_up", "text_of"]
 
 ROOM = "redaction"
 MESSAGE = 65_536  # characters of a log message
@@ -141,6 +141,14 @@ def _default() -> Redactor:
 def active() -> Redactor:
     """Return the process's redactor; before anybody has set one up, one by default."""
     return cast("Redactor | None", process.get(ROOM)) or _default()
+
+
+def text_of(error: BaseException, length: int) -> str | None:
+    """Return `str(error)` without secrets, cut; None where its `__str__` fails."""
+    try:
+        return active().scrub(str(error), length)
+    except Exception:  # noqa: BLE001 - it may be of any class
+        return None
 
 
 def set_up(config: settings.Redaction, owner: str) -> Redactor:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 import math
 import os
 import random as chances
 import threading
 import time
 import weakref
-from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from circuitbreaker import CircuitBreaker, CircuitBreakerMonitor
 
 from flask_hardening.core import redaction, signals
-from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.resilience import window
+from flask_hardening.core.recognition import name_of
+from flask_hardening.core.resilience import calls, window
 from flask_hardening.core.resilience.errors import CircuitOpenError
+from flask_hardening.core.resilience.options import BreakerConfig
 from flask_hardening.core.resilience.window import (
     FAILURE,
     NEUTRAL,
@@ -32,9 +30,10 @@ from flask_hardening.core.shield import shielded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
-__all__ = ["Breaker", "BreakerConfig", "Outcome", "Permit", "Snapshot"]
+__all__ = ["Breaker", "Outcome", "Permit", "Snapshot"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,57 +44,6 @@ _REASONS = {
     window.FORCED_OPEN: "forced open",
 }
 _TEXT = 200  # characters of a failure
-
-
-@dataclass(frozen=True)
-class BreakerConfig:
-    """
-    When a breaker opens, for how long, and what it takes to close again.
-
-    Attributes:
-        window: Seconds it looks back.
-        minimum_calls: With fewer in the window, no rate opens it.
-        failure_rate: Share of failed calls from which it opens.
-        consecutive: Failures in a row that open it; 0 for no such limit.
-        slow_call: Seconds from which a call is slow; None if none ever is.
-        slow_rate: Share of slow calls from which it opens.
-        open_for: Seconds it stays open; they double each time it opens without having
-            been closed in between.
-        open_max: The most they become.
-        jitter: Share, below 1, by which they are longer or shorter at random, the longest
-            too: processes are not to come back all at once.
-        probes: Calls that are let through after that; all must succeed.
-        probe_lease: Seconds after which one of them is given up.
-
-    Raises:
-        ConfigError: Values can't work; names each.
-    """
-
-    window: float = 30.0
-    minimum_calls: int = 10
-    failure_rate: float = 0.5
-    consecutive: int = 5
-    slow_call: float | None = None
-    slow_rate: float = 0.8
-    open_for: float = 10.0
-    open_max: float = 120.0
-    jitter: float = 0.2
-    probes: int = 1
-    probe_lease: float = 30.0
-
-    def __post_init__(self) -> None:
-        positive = "window minimum_calls failure_rate slow_rate probes probe_lease".split()
-        wrong = [name for name in positive if not getattr(self, name) > 0]
-        wrong += [
-            name for name in ("consecutive", "open_for") if not getattr(self, name) >= 0
-        ]
-        if not 0 <= self.jitter < 1:
-            wrong.append("jitter")
-        if not self.open_max >= self.open_for:
-            wrong.append("open_max")
-        if wrong:
-            values = ", ".join(f"{name} = {getattr(self, name)!r}" for name in wrong)
-            raise ConfigError(f"No breaker works with {values}: see BreakerConfig")
 
 
 @dataclass(frozen=True)
@@ -316,14 +264,14 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         It is never slow, since its time is its reader's as well. If it is closed before
         its end, it says nothing about the target.
         """
-        with _Guard(self, timed=False):
+        with self._whole():
             return (yield from func(*args, **kwargs))
 
     def call_async_generator(
         self, func: Callable[P, AsyncGenerator[R, Any]], *args: P.args, **kwargs: P.kwargs
     ) -> AsyncGenerator[R, Any]:
         """Run an async generator in the way of `call_generator`."""
-        return self._relaying(func)(*args, **kwargs)
+        return calls.relaying(func, self._whole)(*args, **kwargs)
 
     def __call__(self, wrapped: F) -> F:
         """Guard each call of a function, of any of the four kinds."""
@@ -337,49 +285,19 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         from then on, under its name, and stays so.
         """
         CircuitBreakerMonitor.register(self)
-        return cast("F", functools.wraps(function)(self._guarded(function)))
+        return calls.guarded(function, self.call, self.call_async, self._whole)
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function of the same kind: others ask `inspect` for it."""
-        if _is(inspect.isasyncgenfunction, function):
-            return self._relaying(function)
-        if _is(inspect.isgeneratorfunction, function):
+    def block(self, *, timed: bool = True) -> AbstractContextManager[None]:
+        """
+        Return what guards a block, as the breaker itself in `with` does.
 
-            def run(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-                return (yield from self.call_generator(function, *args, **kwargs))
+        Args:
+            timed: It may be slow; one that waits for somebody else as well is not.
+        """
+        return _Guard(self, timed=timed)
 
-            return run
-        if _is(inspect.iscoroutinefunction, function):
-
-            async def wait(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-                return await self.call_async(function, *args, **kwargs)
-
-            return wait
-
-        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            return self.call(function, *args, **kwargs)
-
-        return call
-
-    def _relaying(
-        self, func: Callable[P, AsyncGenerator[R, Any]]
-    ) -> Callable[P, AsyncGenerator[R, Any]]:
-        async def relay(*args: P.args, **kwargs: P.kwargs) -> AsyncGenerator[R, Any]:
-            # what `yield from` does for the others, and Python doesn't for these
-            with _Guard(self, timed=False), suppress(StopAsyncIteration):
-                async with aclosing(func(*args, **kwargs)) as inner:
-                    item = await anext(inner)
-                    while True:
-                        try:
-                            sent = yield item
-                        except GeneratorExit:
-                            raise
-                        except BaseException as error:  # noqa: BLE001 - it goes inside
-                            item = await inner.athrow(error)
-                        else:
-                            item = await inner.asend(sent)
-
-        return relay
+    def _whole(self) -> _Guard:
+        return _Guard(self, timed=False)
 
     def __enter__(self) -> None:
         guard = _Guard(self)
@@ -433,19 +351,9 @@ class _Guard:
         self.breaker.release(self._permit, self.breaker.outcome_of(error), error)
 
 
-def _is(check: Callable[[Any], bool], function: Any) -> bool:  # noqa: ANN401
-    """Tell of what kind a function is, or an object that can be called."""
-    while isinstance(function, functools.partial):
-        function = function.func
-    return check(function) or check(type(function).__call__)
-
-
 def _describe(error: BaseException) -> str:
-    kind = f"{type(error).__module__}.{type(error).__qualname__}"
-    try:
-        text = redaction.active().scrub(str(error), _TEXT)
-    except Exception:  # noqa: BLE001 - it may have a `__str__` that fails
-        text = ""
+    kind = name_of(type(error))
+    text = redaction.text_of(error, _TEXT)
     return (f"{kind}: {text}" if text else kind)[:_TEXT]
 
 

@@ -13,11 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.resilience.errors import (
-    BulkheadFullError,
-    CircuitOpenError,
-    DeadlineExceededError,
-)
+from flask_hardening.core.resilience.errors import REJECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +24,6 @@ if TYPE_CHECKING:
 EXHAUSTED = "_hardening_exhausted"
 """The attribute of an error that a retry has given up on; it holds the reason."""
 
-_FINAL = (CircuitOpenError, BulkheadFullError, DeadlineExceededError)
 _CAUSES = 10  # that are looked at; they may go round
 _SECONDS = re.compile(r"[0-9]+(\.[0-9]*)?").fullmatch
 _budgets: weakref.WeakSet[RetryBudget] = weakref.WeakSet()
@@ -117,7 +112,7 @@ def is_final(error: BaseException | None) -> bool:
     for _ in range(_CAUSES):
         if error is None:
             return False
-        if isinstance(error, _FINAL) or EXHAUSTED in getattr(error, "__dict__", ()):
+        if isinstance(error, REJECTIONS) or EXHAUSTED in getattr(error, "__dict__", ()):
             return True
         # not its context: a fallback runs while the error it stands in for is handled
         error = error.__cause__

@@ -6,11 +6,8 @@ import enum
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core.databases import meaning_of
-from flask_hardening.core.resilience.errors import (
-    BulkheadFullError,
-    CircuitOpenError,
-    DeadlineExceededError,
-)
+from flask_hardening.core.recognition import names_of
+from flask_hardening.core.resilience.errors import REJECTIONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -101,10 +98,9 @@ _AGAIN = {408, 425, 429}
 
 def kind_of(error: BaseException) -> Kind:
     """Return what kind of failure an exception is."""
-    if isinstance(error, (CircuitOpenError, BulkheadFullError, DeadlineExceededError)):
+    if isinstance(error, REJECTIONS):
         return Kind.OURS
-    for cls in type(error).__mro__:
-        name = f"{cls.__module__}.{cls.__qualname__}"
+    for name in names_of(type(error)):
         if name in _STATUSES:
             return kind_of_status(_status(error))
         if name in _DATABASE:

@@ -86,3 +86,7 @@ class DeadlineExceededError(TimeoutError):
         if self.seconds is None:
             return "The deadline has passed"
         return f"The deadline of {self.seconds:.3g} s has passed"
+
+
+REJECTIONS = (CircuitOpenError, BulkheadFullError, DeadlineExceededError)
+"""What a call ends with that was not made, or not made again: nothing is wrong with it itself."""

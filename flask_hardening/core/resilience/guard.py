@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import inspect
 from contextlib import ExitStack
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask_hardening.core.resilience import classes, deadline, targets
-from flask_hardening.core.resilience.errors import (
-    BulkheadFullError,
-    CircuitOpenError,
-    DeadlineExceededError,
-)
+from flask_hardening.core.resilience import calls, classes, deadline, targets
+from flask_hardening.core.resilience.errors import REJECTIONS
 from flask_hardening.core.resilience.options import PROFILES, Profile
 from flask_hardening.core.resilience.retry import Retry
 
@@ -26,7 +21,6 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound="Callable[..., Any]")
 _NOTHING: Any = object()
 _blocks: ContextVar[tuple[ExitStack, ...]] = ContextVar("hardening_blocks", default=())
-_REJECTIONS = (CircuitOpenError, BulkheadFullError, DeadlineExceededError)
 
 
 class guard:  # noqa: N801 - it is used as a decorator and in `with`
@@ -74,17 +68,11 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
 
     def __call__(self, function: F) -> F:
         """Return the function, guarded."""
-        return cast("F", functools.wraps(function)(self._guarded(function)))
+        return calls.guarded(function, self._call, self._call_async, self._whole)
 
     def __enter__(self) -> None:
-        target, _ = self._target()
-        deadline.check()
-        block = ExitStack()
-        with block:
-            block.enter_context(target.bulkhead)
-            block.enter_context(target.breaker(verdict=self._verdict))
-            # one guard may stand round blocks in many threads and tasks at once
-            _blocks.set((*_blocks.get(), block.pop_all()))
+        # one guard may stand round blocks in many threads and tasks at once
+        _blocks.set((*_blocks.get(), self._block(timed=True)))
 
     def __exit__(
         self,
@@ -96,43 +84,19 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         _blocks.set(tuple(outer))
         return block.__exit__(kind, error, traceback)
 
-    def _guarded(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        if inspect.isasyncgenfunction(function):
+    def _whole(self) -> ExitStack:
+        return self._block(timed=False)
 
-            async def items(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-                target, _ = self._target()
-                deadline.check()
-                with target.bulkhead:
-                    breaker = target.breaker(verdict=self._verdict)
-                    async for item in breaker.call_async_generator(
-                        function, *args, **kwargs
-                    ):
-                        yield item
+    def _block(self, *, timed: bool) -> ExitStack:
+        """Begin a call that is not repeated; it ends with what is returned."""
+        target, _ = self._target()
+        deadline.check()
+        with ExitStack() as block:
+            block.enter_context(target.bulkhead)
+            block.enter_context(target.breaker(verdict=self._verdict).block(timed=timed))
+            return block.pop_all()
 
-            return items
-        if inspect.isgeneratorfunction(function):
-
-            def run(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-                target, _ = self._target()
-                deadline.check()
-                with target.bulkhead:
-                    breaker = target.breaker(verdict=self._verdict)
-                    return (yield from breaker.call_generator(function, *args, **kwargs))
-
-            return run
-        if inspect.iscoroutinefunction(function):
-
-            async def wait(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-                return await self._call_async(function, args, kwargs)
-
-            return wait
-
-        def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            return self._call(function, args, kwargs)
-
-        return call
-
-    def _call(self, function: Callable[..., Any], args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+    def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
             target, retry = self._target()
             deadline.check()
@@ -142,14 +106,13 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         except Exception as error:
             if not self._falls_back(error):
                 raise
-            fallback = self._fallback
-            return fallback(*args, **kwargs) if callable(fallback) else fallback
+            return self._instead(args, kwargs)
 
     async def _call_async(
         self,
         function: Callable[..., Any],
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
+        *args: Any,  # noqa: ANN401
+        **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         try:
             target, retry = self._target()
@@ -160,14 +123,17 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         except Exception as error:
             if not self._falls_back(error):
                 raise
-            fallback = self._fallback
-            found = fallback(*args, **kwargs) if callable(fallback) else fallback
+            found = self._instead(args, kwargs)
             return await found if inspect.isawaitable(found) else found
+
+    def _instead(self, args: Any, kwargs: Any) -> Any:  # noqa: ANN401
+        fallback = self._fallback
+        return fallback(*args, **kwargs) if callable(fallback) else fallback
 
     def _falls_back(self, error: Exception) -> bool:
         if self._fallback is _NOTHING:
             return False
-        return isinstance(error, _REJECTIONS) or self._verdict(error) is True
+        return isinstance(error, REJECTIONS) or self._verdict(error) is True
 
     def _target(self) -> tuple[Target, Retry]:
         target = targets.active().target(self.name, self._profile, self._options)

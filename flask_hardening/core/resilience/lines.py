@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from flask_hardening.core import logs, signals
-from flask_hardening.core.redaction import active
+from flask_hardening.core import logs, redaction, signals
+from flask_hardening.core.recognition import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,9 +82,5 @@ def _retry_ended(end: RetryEnded) -> None:
 
 
 def _of(error: BaseException) -> dict[str, Any]:
-    kind = type(error)
-    try:
-        text = active().scrub(str(error), _TEXT)
-    except Exception:  # noqa: BLE001 - an exception whose text fails has a class all the same
-        text = None
-    return {"error_type": f"{kind.__module__}.{kind.__qualname__}", "error": text}
+    text = redaction.text_of(error, _TEXT)
+    return {"error_type": name_of(type(error)), "error": text}

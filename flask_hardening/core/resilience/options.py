@@ -5,13 +5,102 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
-from flask_hardening.core.resilience.breaker import BreakerConfig
-from flask_hardening.core.resilience.retry import RetryConfig
+from flask_hardening.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Profile = Literal["http", "third_party", "redis", "database", "queue"]
+
+
+@dataclass(frozen=True)
+class BreakerConfig:
+    """
+    When a breaker opens, for how long, and what it takes to close again.
+
+    Attributes:
+        window: Seconds it looks back.
+        minimum_calls: With fewer in the window, no rate opens it.
+        failure_rate: Share of failed calls from which it opens.
+        consecutive: Failures in a row that open it; 0 for no such limit.
+        slow_call: Seconds from which a call is slow; None if none ever is.
+        slow_rate: Share of slow calls from which it opens.
+        open_for: Seconds it stays open; they double each time it opens without having
+            been closed in between.
+        open_max: The most they become.
+        jitter: Share, below 1, by which they are longer or shorter at random, the longest
+            too: processes are not to come back all at once.
+        probes: Calls that are let through after that; all must succeed.
+        probe_lease: Seconds after which one of them is given up.
+
+    Raises:
+        ConfigError: Values can't work; names each.
+    """
+
+    window: float = 30.0
+    minimum_calls: int = 10
+    failure_rate: float = 0.5
+    consecutive: int = 5
+    slow_call: float | None = None
+    slow_rate: float = 0.8
+    open_for: float = 10.0
+    open_max: float = 120.0
+    jitter: float = 0.2
+    probes: int = 1
+    probe_lease: float = 30.0
+
+    def __post_init__(self) -> None:
+        positive = "window minimum_calls failure_rate slow_rate probes probe_lease".split()
+        wrong = [name for name in positive if not getattr(self, name) > 0]
+        wrong += [
+            name for name in ("consecutive", "open_for") if not getattr(self, name) >= 0
+        ]
+        if not 0 <= self.jitter < 1:
+            wrong.append("jitter")
+        if not self.open_max >= self.open_for:
+            wrong.append("open_max")
+        _refuse("breaker", self, wrong)
+
+
+@dataclass(frozen=True)
+class RetryConfig:
+    """
+    How often a call is made, and how long is waited between.
+
+    A wait is anything from 0 to `wait_initial`, which doubles each time up to `wait_max`:
+    who failed together is not to come back together. A `Retry-After` can make it longer.
+
+    Attributes:
+        attempts: The most there are, the first among them.
+        wait_initial: Seconds that the first wait lasts at most.
+        wait_max: Seconds that any wait lasts at most.
+        total: Seconds from the first attempt's begin to the last one's; None for any time.
+        max_retry_after: Seconds; a target that asks for more gets no further attempt.
+
+    Raises:
+        ConfigError: Values can't work; names each.
+    """
+
+    attempts: int = 3
+    wait_initial: float = 0.1
+    wait_max: float = 2.0
+    total: float | None = None
+    max_retry_after: float = 30.0
+
+    def __post_init__(self) -> None:
+        waits = ("wait_initial", "wait_max", "max_retry_after")
+        wrong = [name for name in waits if not getattr(self, name) >= 0]
+        if not self.attempts >= 1:
+            wrong.append("attempts")
+        if self.total is not None and not self.total > 0:
+            wrong.append("total")
+        _refuse("retry", self, wrong)
+
+
+def _refuse(what: str, config: BreakerConfig | RetryConfig, wrong: list[str]) -> None:
+    if wrong:
+        values = ", ".join(f"{name} = {getattr(config, name)!r}" for name in wrong)
+        raise ConfigError(f"No {what} works with {values}: see {type(config).__name__}")
 
 
 @dataclass(frozen=True)

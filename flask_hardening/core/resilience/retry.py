@@ -8,7 +8,6 @@ import random as chances
 import time
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
@@ -16,10 +15,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import retrying
 
 from flask_hardening.core import signals
-from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import budget as budgets
 from flask_hardening.core.resilience import deadline
 from flask_hardening.core.resilience.errors import CircuitOpenError, DeadlineExceededError
+from flask_hardening.core.resilience.options import RetryConfig
 from flask_hardening.core.shield import shielded
 from flask_hardening.core.signals import RetryEnded, RetryScheduled
 
@@ -31,43 +30,6 @@ R = TypeVar("R")
 
 _DOUBLINGS = 60  # more than any wait needs, few enough for a float
 _without_waits = 0
-
-
-@dataclass(frozen=True)
-class RetryConfig:
-    """
-    How often a call is made, and how long is waited between.
-
-    A wait is anything from 0 to `wait_initial`, which doubles each time up to `wait_max`:
-    who failed together is not to come back together. A `Retry-After` can make it longer.
-
-    Attributes:
-        attempts: The most there are, the first among them.
-        wait_initial: Seconds that the first wait lasts at most.
-        wait_max: Seconds that any wait lasts at most.
-        total: Seconds from the first attempt's begin to the last one's; None for any time.
-        max_retry_after: Seconds; a target that asks for more gets no further attempt.
-
-    Raises:
-        ConfigError: Values can't work; names each.
-    """
-
-    attempts: int = 3
-    wait_initial: float = 0.1
-    wait_max: float = 2.0
-    total: float | None = None
-    max_retry_after: float = 30.0
-
-    def __post_init__(self) -> None:
-        waits = ("wait_initial", "wait_max", "max_retry_after")
-        wrong = [name for name in waits if not getattr(self, name) >= 0]
-        if not self.attempts >= 1:
-            wrong.append("attempts")
-        if self.total is not None and not self.total > 0:
-            wrong.append("total")
-        if wrong:
-            values = ", ".join(f"{name} = {getattr(self, name)!r}" for name in wrong)
-            raise ConfigError(f"No retry works with {values}: see RetryConfig")
 
 
 _DEFAULT = RetryConfig()

@@ -10,7 +10,7 @@ from circuitbreaker import STATE_CLOSED, STATE_HALF_OPEN, STATE_OPEN
 from flask_hardening.core.signals import BreakerChanged
 
 if TYPE_CHECKING:
-    from flask_hardening.core.resilience.breaker import BreakerConfig
+    from flask_hardening.core.resilience.options import BreakerConfig
 
 CLOSED: str = STATE_CLOSED
 OPEN: str = STATE_OPEN

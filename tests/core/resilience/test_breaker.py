@@ -15,8 +15,9 @@ import pytest
 from circuitbreaker import CircuitBreaker, CircuitBreakerError, CircuitBreakerMonitor
 
 from flask_hardening.core import shield, signals
-from flask_hardening.core.resilience.breaker import Breaker, BreakerConfig, Outcome
+from flask_hardening.core.resilience.breaker import Breaker, Outcome
 from flask_hardening.core.resilience.errors import CircuitOpenError
+from flask_hardening.core.resilience.options import BreakerConfig
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 

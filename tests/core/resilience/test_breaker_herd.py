@@ -12,8 +12,9 @@ from collections import Counter
 import pytest
 
 from flask_hardening.core import signals
-from flask_hardening.core.resilience.breaker import Breaker, BreakerConfig, Outcome
+from flask_hardening.core.resilience.breaker import Breaker, Outcome
 from flask_hardening.core.resilience.errors import CircuitOpenError
+from flask_hardening.core.resilience.options import BreakerConfig
 
 HERD = 50
 ROUNDS = 5
@@ -139,7 +140,8 @@ import json, sys
 import gevent
 from collections import Counter
 from gevent.event import Event
-from flask_hardening.core.resilience.breaker import Breaker, BreakerConfig, Outcome
+from flask_hardening.core.resilience.breaker import Breaker, Outcome
+from flask_hardening.core.resilience.options import BreakerConfig
 from flask_hardening.core.resilience.errors import CircuitOpenError
 
 probes = int(sys.argv[1])
@@ -334,7 +336,8 @@ def test_states_are_changed_with_the_lock(monkeypatch):
 
 FORK = """
 import json, os, signal, threading
-from flask_hardening.core.resilience.breaker import Breaker, BreakerConfig, Outcome
+from flask_hardening.core.resilience.breaker import Breaker, Outcome
+from flask_hardening.core.resilience.options import BreakerConfig
 now = [1000.0]
 breakers = [
     Breaker(name, BreakerConfig(consecutive=1, jitter=0.0), clock=lambda: now[0])

@@ -17,8 +17,9 @@ from hypothesis.stateful import (
     rule,
 )
 
-from flask_hardening.core.resilience.breaker import Breaker, BreakerConfig, Outcome
+from flask_hardening.core.resilience.breaker import Breaker, Outcome
 from flask_hardening.core.resilience.errors import CircuitOpenError
+from flask_hardening.core.resilience.options import BreakerConfig
 
 LEASE = 7.0
 SLOW = 2.0

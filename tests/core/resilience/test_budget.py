@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 import time
 from contextlib import suppress
@@ -17,7 +16,8 @@ from hypothesis import strategies as st
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import budget as budgets
 from flask_hardening.core.resilience.budget import RetryBudget, retry_after
-from flask_hardening.core.resilience.retry import Retry, RetryConfig, no_backoff
+from flask_hardening.core.resilience.options import RetryConfig
+from flask_hardening.core.resilience.retry import Retry, no_backoff
 from flask_hardening.core.signals import RetryEnded
 
 DATE = "Sun, 06 Nov 1994 08:49:37 GMT"
@@ -151,32 +151,15 @@ def test_it_is_safe_against_being_interrupted():
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_child_can_spend():
+def test_a_child_can_spend(exit_code_of_child):
     """A lock that a thread of the parent holds at fork is nothing to a child; tokens are kept."""
     budget = RetryBudget(reserve=0, initial=2)
-    held, done = threading.Event(), threading.Event()
+    took = (budget.withdraw() for _ in range(3))
 
-    def hold():
-        with budget._lock:
-            held.set()
-            done.wait(10)
+    def child():
+        return list(took) == [True, True, False]
 
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
-    try:
-        pid = os.fork()
-        if pid == 0:
-            code = 1
-            try:
-                took = [budget.withdraw() for _ in range(3)]
-                code = 0 if took == [True, True, False] else 2
-            finally:
-                os._exit(code)
-        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    finally:
-        done.set()
-        thread.join()
+    assert exit_code_of_child(child, budget._lock) == 0
     assert budget.tokens == 2
 
 

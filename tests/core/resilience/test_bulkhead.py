@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import pickle
 import threading
 import time
@@ -13,17 +12,6 @@ import pytest
 from flask_hardening.core.resilience import bulkhead as bulkheads
 from flask_hardening.core.resilience.bulkhead import Bulkhead
 from flask_hardening.core.resilience.errors import BulkheadFullError
-
-
-def _exit_code_of_child(work) -> int:
-    pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            code = 0 if work() else 2
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
 def test_no_more_than_the_limit_come_in():
@@ -130,21 +118,11 @@ def test_it_is_safe_against_being_interrupted():
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_child_starts_anew():
+def test_a_child_starts_anew(exit_code_of_child):
     """Calls of the parent, and a lock that one of its threads holds, are nothing to a child."""
     bulkhead = Bulkhead("billing", 2)
     bulkhead.enter()
     bulkhead.enter()
-    held, done = threading.Event(), threading.Event()
-
-    def hold():
-        with bulkhead._lock:
-            held.set()
-            done.wait(10)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait(10)
 
     def child():
         began_with = bulkhead.under_way
@@ -152,11 +130,7 @@ def test_a_child_starts_anew():
         bulkhead.enter()
         return (began_with, bulkhead.under_way) == (0, 1)
 
-    try:
-        assert _exit_code_of_child(child) == 0
-    finally:
-        done.set()
-        thread.join()
+    assert exit_code_of_child(child, bulkhead._lock) == 0
     assert bulkhead.under_way == 2
 
 

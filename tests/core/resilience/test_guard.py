@@ -208,6 +208,25 @@ def test_async_generators():
     assert asyncio.run(read()) == [1, 2]
 
 
+def test_async_generators_hear_their_reader():
+    """What is sent into one, or thrown, reaches the function behind the guard."""
+
+    @guard("geo")
+    async def dialogue():
+        heard = yield "begun"
+        try:
+            yield heard
+        except KeyError as error:
+            yield f"caught {error.args[0]}"
+
+    async def talk():
+        inner = dialogue()
+        begun = await anext(inner)
+        return [begun, await inner.asend("hello"), await inner.athrow(KeyError("key"))]
+
+    assert asyncio.run(talk()) == ["begun", "hello", "caught key"]
+
+
 def test_blocks():
     """A block is guarded, not repeated; one guard may stand round many at once."""
     shared = guard("geo", attempts=1)

@@ -22,7 +22,8 @@ from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import budget, deadline
 from flask_hardening.core.resilience import errors as final
 from flask_hardening.core.resilience import retry as retries
-from flask_hardening.core.resilience.retry import Retry, RetryConfig, no_backoff
+from flask_hardening.core.resilience.options import RetryConfig
+from flask_hardening.core.resilience.retry import Retry, no_backoff
 
 
 class _Time:

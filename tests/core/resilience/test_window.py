@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.resilience.breaker import BreakerConfig
+from flask_hardening.core.resilience.options import BreakerConfig
 from flask_hardening.core.resilience.window import (
     CLOSED,
     DISABLED,
