@@ -166,10 +166,12 @@ class Options:
         wrong = changed.wrong()
         if wrong:
             raise ValueError(wrong)
+        changed.retry()
+        changed.breaker()
         return changed
 
     def wrong(self) -> str | None:
-        """Return what contradicts what, or None."""
+        """Return what is impossible or contradicts something else, or None."""
         if self.consecutive and self.attempts > self.consecutive:
             return (
                 f"attempts = {self.attempts} is above consecutive = {self.consecutive}: one "
@@ -177,6 +179,10 @@ class Options:
             )
         if self.open_for > self.open_max:
             return f"open_for = {self.open_for} is above open_max = {self.open_max}"
+        if not 0 <= self.budget <= 1:
+            return f"budget = {self.budget} is a share of the calls: 0 to 1"
+        if self.limit is not None and not self.limit >= 1:
+            return f"limit = {self.limit} lets no call in; None is for any number"
         return None
 
 

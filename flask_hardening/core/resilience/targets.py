@@ -140,9 +140,7 @@ def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
             raise ConfigError(f"{key}[{option!r}] = {value!r} must be a whole number.")
         checked[option] = int(value) if whole and value is not None else value
     try:
-        options = Options().changed(checked)
-        options.retry()
-        options.breaker()
+        Options().changed(checked)
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{key}: {error}.") from error
     return checked

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 
 import pytest
 
@@ -239,6 +240,39 @@ def test_blocks():
         raise AssertionError("not reached")
 
 
+def test_blocks_and_generators_are_no_more_at_once_than_may_be():
+    """The bulkhead has one place for all that is guarded under a name."""
+    shared = guard("geo", limit=1)
+    items = shared(lambda: (yield 1))
+    with shared:
+        with pytest.raises(BulkheadFullError), shared:
+            raise AssertionError("not reached")
+        with pytest.raises(BulkheadFullError):
+            next(items())
+    assert list(items()) == [1]
+
+
+def test_no_block_is_begun_after_the_deadline():
+    """What stands in it is not reached."""
+    shared = guard("geo")
+    with deadline(0.000_001):
+        with pytest.raises(DeadlineExceededError), shared:
+            raise AssertionError("not reached")
+        with pytest.raises(DeadlineExceededError):
+            next(shared(lambda: (yield 1))())
+
+
+def test_the_time_of_a_generators_reader_is_not_the_targets():
+    """A block can be slow, a generator can't."""
+    slow = {"slow_call": 0.01, "minimum_calls": 1, "slow_rate": 0.5}
+    for _ in guard("read", **slow)(lambda: (yield 1))():
+        time.sleep(0.02)
+    with guard("read", **slow):
+        time.sleep(0.02)
+    with pytest.raises(CircuitOpenError), guard("read", **slow):
+        raise AssertionError("not reached")
+
+
 def test_a_guarded_function_is_still_itself():
     """Name, docstring and kind stay."""
 
@@ -256,6 +290,10 @@ def test_a_guarded_function_is_still_itself():
         ({"attempts": 9}, "would open the breaker"),
         ({"open_for": 999.0}, "above open_max"),
         ({"tries": 3}, "tries"),
+        ({"window": -1.0}, "window = -1.0"),
+        ({"wait_max": -1.0}, "wait_max = -1.0"),
+        ({"budget": 1.5}, "budget = 1.5"),
+        ({"limit": 0}, "limit = 0"),
     ],
 )
 def test_wrong_options_fail_where_they_stand(options, problem):
