@@ -62,6 +62,32 @@ class AllowList:
 NOBODY = AllowList()
 
 
+class Spent:
+    """
+    What one unit of work spent on calls to databases and services.
+
+    Attributes:
+        db_seconds: In statements of a database.
+        db_calls: How many they were.
+        external_seconds: In calls to Redis and over HTTP.
+        external_calls: How many they were, each attempt by itself.
+        statements: How often each statement was made; the first hundred different ones.
+    """
+
+    __slots__ = (
+        "db_calls",
+        "db_seconds",
+        "external_calls",
+        "external_seconds",
+        "statements",
+    )
+
+    def __init__(self) -> None:
+        self.db_seconds = self.external_seconds = 0.0
+        self.db_calls = self.external_calls = 0
+        self.statements: dict[str, int] = {}
+
+
 class Origin:
     """
     Who does the work: what all units of work of one app have in common.
@@ -70,9 +96,11 @@ class Origin:
         fields: `service` and `environment` for each log line.
         header: Name of the header that carries the correlation id.
         allowed: The hosts whose calls may carry it.
+        slow_db: Seconds from which a statement is slow; 0 for never.
+        slow_external: The same for a call to Redis or over HTTP.
     """
 
-    __slots__ = ("allowed", "fields", "header")
+    __slots__ = ("allowed", "fields", "header", "slow_db", "slow_external")
 
     def __init__(
         self,
@@ -80,7 +108,12 @@ class Origin:
         environment: str,
         header: str = "X-Correlation-ID",
         allowed: AllowList = NOBODY,
+        *,
+        slow_db: float = 0.0,
+        slow_external: float = 0.0,
     ) -> None:
+        self.slow_db = slow_db
+        self.slow_external = slow_external
         self.fields = {"service": service, "environment": environment}
         self.header = header
         self.allowed = allowed
@@ -95,9 +128,10 @@ class Unit:
         request_id: This request's alone; None outside of requests.
         origin: The app whose work it is; None in plain scripts.
         fields: What each log line of this unit carries; those of *task* as well.
+        spent: Time and count of its calls to databases and services, once it made one.
     """
 
-    __slots__ = ("correlation_id", "fields", "origin", "request_id")
+    __slots__ = ("correlation_id", "fields", "origin", "request_id", "spent")
 
     def __init__(
         self,
@@ -109,6 +143,7 @@ class Unit:
         self.correlation_id = correlation_id
         self.request_id = request_id
         self.origin = origin
+        self.spent: Spent | None = None
         fields = origin.fields.copy() if origin else {}
         fields["correlation_id"] = correlation_id
         if request_id:

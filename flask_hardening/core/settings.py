@@ -242,6 +242,17 @@ class Timings:
         'The same by route: `{"/reports/<int:id>": 5.0}`, in seconds.',
         check=validity.not_negative_each,
     )
+    slow_db: float = setting(
+        0.5,
+        "Statements of a protected database that take longer than this many seconds get a "
+        "`db.slow` line; 0 switches it off.",
+        check=validity.not_negative,
+    )
+    slow_external: float = setting(
+        1.0,
+        "The same for calls of protected HTTP and Redis clients, as `external.slow`.",
+        check=validity.not_negative,
+    )
 
 
 @dataclass(frozen=True)

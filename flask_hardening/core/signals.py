@@ -86,6 +86,36 @@ class RetryEnded:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True)
+class CallRefused:
+    """
+    A call was not made.
+
+    Attributes:
+        target: What would have been called.
+        reason: `breaker`, `bulkhead` or `deadline`.
+        error: What who called has got instead.
+    """
+
+    target: str
+    reason: str
+    error: Exception
+
+
+@dataclass(frozen=True)
+class FallbackUsed:
+    """
+    A fallback stood in for a call.
+
+    Attributes:
+        target: What was called.
+        error: What the call ended with.
+    """
+
+    target: str
+    error: Exception
+
+
 breaker_changed: Signal = _signals.signal("breaker-changed")
 """Sent with a `BreakerChanged`, outside of the breaker's lock."""
 
@@ -94,6 +124,12 @@ retry_scheduled: Signal = _signals.signal("retry-scheduled")
 
 retry_ended: Signal = _signals.signal("retry-ended")
 """Sent with a `RetryEnded`, once per call that was retried or might have been."""
+
+call_refused: Signal = _signals.signal("call-refused")
+"""Sent with a `CallRefused`, once per call, by the innermost that refused it."""
+
+fallback_used: Signal = _signals.signal("fallback-used")
+"""Sent with a `FallbackUsed`, before the fallback is asked."""
 
 
 def tell(signal: Signal, record: Any) -> None:  # noqa: ANN401

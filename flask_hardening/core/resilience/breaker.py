@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-__all__ = ["Breaker", "Outcome", "Permit", "Snapshot"]
+    Verdict = Callable[[BaseException], bool | None]
+
+__all__ = ["Breaker", "Outcome", "Permit", "Snapshot", "View"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -104,7 +106,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         target: str,
         config: BreakerConfig = _DEFAULT,
         *,
-        is_failure: Callable[[BaseException], bool | None] = _always,
+        is_failure: Verdict = _always,
         error: type[CircuitOpenError] = CircuitOpenError,
         clock: Callable[[], float] = time.monotonic,
         random: Callable[[], float] = chances.random,
@@ -226,13 +228,21 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
             )
         self._tell(change)
 
-    def outcome_of(self, error: BaseException | None) -> Outcome:
-        """Return what a call says about the target that ended with *error*, or with none."""
+    def outcome_of(
+        self, error: BaseException | None, verdict: Verdict | None = None
+    ) -> Outcome:
+        """
+        Return what a call says about the target that ended with *error*, or with none.
+
+        Args:
+            error: It.
+            verdict: Tells in place of the breaker's own *is_failure*.
+        """
         if error is None:
             return SUCCESS
         ill = None
         if isinstance(error, Exception):
-            ill = shielded("outcome", "breaker", self.is_failure, error)
+            ill = shielded("outcome", "breaker", verdict or self.is_failure, error)
         if ill is None:
             return NEUTRAL
         return FAILURE if ill else SUCCESS
@@ -287,14 +297,17 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         CircuitBreakerMonitor.register(self)
         return calls.guarded(function, self.call, self.call_async, self._whole)
 
-    def block(self, *, timed: bool = True) -> AbstractContextManager[None]:
+    def block(
+        self, *, timed: bool = True, verdict: Verdict | None = None
+    ) -> AbstractContextManager[None]:
         """
         Return what guards a block, as the breaker itself in `with` does.
 
         Args:
             timed: It may be slow; one that waits for somebody else as well is not.
+            verdict: Tells what an error says, in place of *is_failure*.
         """
-        return _Guard(self, timed=timed)
+        return _Guard(self, timed=timed, verdict=verdict)
 
     def _whole(self) -> _Guard:
         return _Guard(self, timed=False)
@@ -332,11 +345,14 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
 class _Guard:
     """One call."""
 
-    __slots__ = ("_permit", "_timed", "breaker")
+    __slots__ = ("_permit", "_timed", "_verdict", "breaker")
 
-    def __init__(self, breaker: Breaker, *, timed: bool = True) -> None:
+    def __init__(
+        self, breaker: Breaker, *, timed: bool = True, verdict: Verdict | None = None
+    ) -> None:
         self.breaker = breaker
         self._timed = timed
+        self._verdict = verdict
 
     def __enter__(self) -> None:
         permit = self.breaker.acquire()
@@ -348,7 +364,40 @@ class _Guard:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.breaker.release(self._permit, self.breaker.outcome_of(error), error)
+        outcome = self.breaker.outcome_of(error, self._verdict)
+        self.breaker.release(self._permit, outcome, error)
+
+
+class View:
+    """
+    A breaker as somebody sees it who judges its target's errors differently.
+
+    Args:
+        breaker: It.
+        verdict: What an error says of the target.
+    """
+
+    __slots__ = ("_breaker", "_verdict")
+
+    def __init__(self, breaker: Breaker, verdict: Verdict) -> None:
+        self._breaker = breaker
+        self._verdict = verdict
+
+    def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function, as the breaker does."""
+        with _Guard(self._breaker, verdict=self._verdict):
+            return func(*args, **kwargs)
+
+    async def call_async(
+        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
+    ) -> R:
+        """Call and await, as the breaker does."""
+        with _Guard(self._breaker, verdict=self._verdict):
+            return await func(*args, **kwargs)
+
+    def block(self, *, timed: bool = True) -> AbstractContextManager[None]:
+        """Return what guards a block, as the breaker does."""
+        return _Guard(self._breaker, timed=timed, verdict=self._verdict)
 
 
 def _describe(error: BaseException) -> str:

@@ -83,6 +83,7 @@ _KNOWN: dict[str, Kind] = {
     ),
 }
 _STATUSES = {
+    "flask_hardening.core.resilience.errors.StatusError",
     "requests.exceptions.HTTPError",
     "httpx.HTTPStatusError",
     "urllib.error.HTTPError",
@@ -106,8 +107,25 @@ def kind_of(error: BaseException) -> Kind:
         if name in _DATABASE:
             return _of_database(error)
         if name in _KNOWN:
-            return _KNOWN[name]
+            kind = _KNOWN[name]
+            return Kind.NEVER_SENT if kind is Kind.CUT_OFF and _never_sent(error) else kind
     return Kind.UNKNOWN
+
+
+def _never_sent(error: BaseException) -> bool:
+    """
+    Tell whether a general error hides one that says that nobody was reached.
+
+    urllib3 gives the reason for its last failure to the error that `requests` wraps; others
+    raise theirs while they handle the system's.
+    """
+    inner = getattr(error.args[0], "reason", None) if error.args else None
+    for hidden in (inner, error.__cause__, error.__context__):
+        if isinstance(hidden, BaseException) and hidden is not error:
+            for name in names_of(type(hidden)):
+                if _KNOWN.get(name) is Kind.NEVER_SENT:
+                    return True
+    return False
 
 
 def kind_of_status(status: int | None) -> Kind:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HEADER = "X-Request-Timeout-Ms"
 
+_FAIR = 0.25
 _LEAST = 0.001  # seconds; clients take 0 for "no time-out" or for "don't wait at all"
 _MILLISECONDS = re.compile(r"[0-9]{1,15}").fullmatch
 _clock = time.monotonic
@@ -135,6 +136,24 @@ def bounded(timeout: float | None) -> float | None:
     if left is None:
         return timeout
     return max(_LEAST, left if timeout is None else min(timeout, left))
+
+
+def is_deadlines(timeout: float | None, least: float | None) -> bool:
+    """
+    Tell whether it was for the deadline alone that a call ended which was cut off just now.
+
+    Then it says nothing of its target, which may be well and in need of more time than was
+    left. A target that had a fair part of the time it gets without a deadline is to blame:
+    else, where every request has a deadline, one that hangs would never be found out.
+
+    Args:
+        timeout: Seconds that the client would have waited without a deadline.
+        least: Seconds that it has waited.
+    """
+    left = remaining()
+    if left is None or left > _LEAST:
+        return False
+    return timeout is None or least is None or least < timeout * _FAIR
 
 
 def header() -> dict[str, str]:

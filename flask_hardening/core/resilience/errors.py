@@ -88,5 +88,21 @@ class DeadlineExceededError(TimeoutError):
         return f"The deadline of {self.seconds:.3g} s has passed"
 
 
+class StatusError(Exception):
+    """
+    An answer that is a failure: for retry and breaker alone, who called gets the answer.
+
+    Args:
+        response: It, of whatever client.
+    """
+
+    def __init__(self, response: Any) -> None:  # noqa: ANN401
+        super().__init__(response)
+        self.response = response
+
+    def __str__(self) -> str:
+        return f"It answered with status {self.response.status_code}"
+
+
 REJECTIONS = (CircuitOpenError, BulkheadFullError, DeadlineExceededError)
 """What a call ends with that was not made, or not made again: nothing is wrong with it itself."""

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from contextlib import ExitStack
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from flask_hardening.core.resilience import calls, classes, deadline, targets
+from flask_hardening.core import signals
+from flask_hardening.core.resilience import calls
+from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.errors import REJECTIONS
-from flask_hardening.core.resilience.options import PROFILES, Profile
-from flask_hardening.core.resilience.retry import Retry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import ExitStack
     from types import TracebackType
 
-    from flask_hardening.core.resilience.targets import Target
+    from flask_hardening.core.resilience.options import Profile
 
 F = TypeVar("F", bound="Callable[..., Any]")
 _NOTHING: Any = object()
@@ -43,7 +43,7 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         **options: See `Options`; settings win over them.
 
     Raises:
-        ValueError: The options contradict each other.
+        ConfigError: The options contradict each other.
         TypeError: There is no such option.
     """
 
@@ -57,14 +57,10 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         profile: Profile = "http",
         **options: Any,  # noqa: ANN401
     ) -> None:
-        PROFILES[profile].changed(options)  # a wrong one is found where it stands
         self.name = name
-        self._idempotent = idempotent
-        self._on = on
+        self._caller = Caller(name, profile, options, on=on)
+        self._idempotent = bool(idempotent)
         self._fallback = fallback
-        self._profile = profile
-        self._options = options
-        self._known: tuple[Target, Retry] | None = None
 
     def __call__(self, function: F) -> F:
         """Return the function, guarded."""
@@ -72,7 +68,7 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
 
     def __enter__(self) -> None:
         # one guard may stand round blocks in many threads and tasks at once
-        _blocks.set((*_blocks.get(), self._block(timed=True)))
+        _blocks.set((*_blocks.get(), self._caller.block()))
 
     def __exit__(
         self,
@@ -85,24 +81,11 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         return block.__exit__(kind, error, traceback)
 
     def _whole(self) -> ExitStack:
-        return self._block(timed=False)
-
-    def _block(self, *, timed: bool) -> ExitStack:
-        """Begin a call that is not repeated; it ends with what is returned."""
-        target, _ = self._target()
-        deadline.check()
-        with ExitStack() as block:
-            block.enter_context(target.bulkhead)
-            block.enter_context(target.breaker(verdict=self._verdict).block(timed=timed))
-            return block.pop_all()
+        return self._caller.block(timed=False)
 
     def _call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         try:
-            target, retry = self._target()
-            deadline.check()
-            breaker = target.breaker(verdict=self._verdict)
-            with target.bulkhead:
-                return retry.call(breaker.call, function, *args, **kwargs)
+            return self._caller.call("", self._idempotent, function, *args, **kwargs)
         except Exception as error:
             if not self._falls_back(error):
                 raise
@@ -115,11 +98,8 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         **kwargs: Any,  # noqa: ANN401
     ) -> Any:  # noqa: ANN401
         try:
-            target, retry = self._target()
-            deadline.check()
-            breaker = target.breaker(verdict=self._verdict)
-            with target.bulkhead:
-                return await retry.call_async(breaker.call_async, function, *args, **kwargs)
+            call = self._caller.call_async
+            return await call("", self._idempotent, function, *args, **kwargs)
         except Exception as error:
             if not self._falls_back(error):
                 raise
@@ -133,27 +113,7 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
     def _falls_back(self, error: Exception) -> bool:
         if self._fallback is _NOTHING:
             return False
-        return isinstance(error, REJECTIONS) or self._verdict(error) is True
-
-    def _target(self) -> tuple[Target, Retry]:
-        target = targets.active().target(self.name, self._profile, self._options)
-        known = self._known
-        if known is None or known[0] is not target:  # a process of a test's own has others
-            retry = Retry(
-                self.name,
-                target.options.retry(),
-                transient=self._may_repeat,
-                budget=target.budget,
-            )
-            self._known = known = target, retry
-        return known
-
-    def _verdict(self, error: BaseException) -> bool | None:
-        return (
-            True if self._on and isinstance(error, self._on) else classes.is_failure(error)
-        )
-
-    def _may_repeat(self, error: Exception) -> bool:
-        if self._on and isinstance(error, self._on):
-            return self._idempotent
-        return classes.may_repeat(error, idempotent=self._idempotent)
+        if not isinstance(error, REJECTIONS) and self._caller.verdict(error) is not True:
+            return False
+        signals.tell(signals.fallback_used, signals.FallbackUsed(self.name, error))
+        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from flask_hardening.core.errors import ConfigError
@@ -57,9 +57,11 @@ class BreakerConfig:
         ]
         if not 0 <= self.jitter < 1:
             wrong.append("jitter")
-        if not self.open_max >= self.open_for:
-            wrong.append("open_max")
         _refuse("breaker", self, wrong)
+        if not self.open_max >= self.open_for:
+            raise ConfigError(
+                f"open_for = {self.open_for} is above open_max = {self.open_max}"
+            )
 
 
 @dataclass(frozen=True)
@@ -100,95 +102,58 @@ class RetryConfig:
 def _refuse(what: str, config: BreakerConfig | RetryConfig, wrong: list[str]) -> None:
     if wrong:
         values = ", ".join(f"{name} = {getattr(config, name)!r}" for name in wrong)
-        raise ConfigError(f"No {what} works with {values}: see {type(config).__name__}")
+        raise ConfigError(
+            f"No {what} works with {values}: numbers are positive, shares from 0 to 1"
+        )
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(BreakerConfig, RetryConfig):
     """
     Everything that can be set for a target; seconds are floats.
 
     Attributes:
-        attempts: How often a call is made at most, the first one included.
-        wait_initial: Upper bound of the first wait between two attempts.
-        wait_max: Upper bound of each wait.
-        total: Seconds that all attempts and waits together may take; None for no bound
-            but the deadline.
-        max_retry_after: A `Retry-After` above this ends the attempts.
         budget: Retries per call, over all calls to the target: 0.2 is one in five.
         limit: Calls that may be under way at once in a process; None for any number.
-        window: Seconds that the breaker looks back.
-        minimum_calls: Calls in the window before their rates count.
-        failure_rate: Share of failures at which it opens.
-        consecutive: Failures in a row at which it opens; 0 for never.
-        slow_call: Seconds from which a call is slow; None for never.
-        slow_rate: Share of slow calls at which it opens.
-        open_for: Seconds it stays open the first time.
-        open_max: Seconds it stays open at most.
-        probes: Calls that must succeed for it to close again.
-        probe_lease: Seconds after which a probe that never came back counts for nothing.
+        connect_timeout: Seconds to connect, for a client that has no such time-out.
+        timeout: Seconds to wait for an answer, the same; None for ever.
     """
 
-    attempts: int = 3
-    wait_initial: float = 0.1
-    wait_max: float = 2.0
-    total: float | None = None
-    max_retry_after: float = 30.0
     budget: float = 0.2
     limit: int | None = None
-    window: float = 30.0
-    minimum_calls: int = 10
-    failure_rate: float = 0.5
-    consecutive: int = 5
-    slow_call: float | None = None
-    slow_rate: float = 0.8
-    open_for: float = 10.0
-    open_max: float = 120.0
-    probes: int = 1
-    probe_lease: float = 30.0
+    connect_timeout: float | None = 2.0
+    timeout: float | None = 5.0
 
-    def retry(self) -> RetryConfig:
-        """Return what concerns the attempts."""
-        return RetryConfig(**_those_of(RetryConfig, self))
-
-    def breaker(self) -> BreakerConfig:
-        """Return what concerns the breaker."""
-        return BreakerConfig(**_those_of(BreakerConfig, self))
+    def __post_init__(self) -> None:
+        BreakerConfig.__post_init__(self)
+        RetryConfig.__post_init__(self)
+        if self.consecutive and self.attempts > self.consecutive:
+            raise ConfigError(
+                f"attempts = {self.attempts} is above consecutive = {self.consecutive}: one "
+                "call alone would open the breaker. Lower the one or raise the other"
+            )
+        if not 0 <= self.budget <= 1:
+            raise ConfigError(f"budget = {self.budget} is a share of the calls: 0 to 1")
+        if self.limit is not None and not self.limit >= 1:
+            raise ConfigError(
+                f"limit = {self.limit} lets no call in; None is for any number"
+            )
+        for name in ("connect_timeout", "timeout"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise ConfigError(
+                    f"{name} = {value} is no time to wait; None is for no bound"
+                )
 
     def changed(self, changes: Mapping[str, Any]) -> Options:
         """
         Return the same with some values changed.
 
         Raises:
-            ValueError: One is impossible, or two contradict each other.
+            ConfigError: One is impossible, or two contradict each other.
+            TypeError: There is no such option.
         """
-        changed = replace(self, **changes)
-        wrong = changed.wrong()
-        if wrong:
-            raise ValueError(wrong)
-        changed.retry()
-        changed.breaker()
-        return changed
-
-    def wrong(self) -> str | None:
-        """Return what is impossible or contradicts something else, or None."""
-        if self.consecutive and self.attempts > self.consecutive:
-            return (
-                f"attempts = {self.attempts} is above consecutive = {self.consecutive}: one "
-                "call alone would open the breaker. Lower the one or raise the other"
-            )
-        if self.open_for > self.open_max:
-            return f"open_for = {self.open_for} is above open_max = {self.open_max}"
-        if not 0 <= self.budget <= 1:
-            return f"budget = {self.budget} is a share of the calls: 0 to 1"
-        if self.limit is not None and not self.limit >= 1:
-            return f"limit = {self.limit} lets no call in; None is for any number"
-        return None
-
-
-def _those_of(cls: type, options: Options) -> dict[str, Any]:
-    names = {field.name for field in fields(cls)}
-    return {f.name: getattr(options, f.name) for f in fields(options) if f.name in names}
+        return replace(self, **changes)
 
 
 # what is right for a kind of target, where nobody says otherwise
@@ -202,6 +167,8 @@ PROFILES: dict[str, Options] = {
         open_for=30.0,
         open_max=300.0,
         probe_lease=60.0,
+        connect_timeout=3.0,
+        timeout=10.0,
     ),
     "redis": Options(
         attempts=2,
@@ -213,9 +180,16 @@ PROFILES: dict[str, Options] = {
         open_for=5.0,
         open_max=60.0,
         probe_lease=5.0,
+        connect_timeout=0.5,
+        timeout=1.0,
     ),
     "database": Options(
-        wait_initial=0.05, wait_max=1.0, open_for=5.0, open_max=60.0, probe_lease=15.0
+        wait_initial=0.05,
+        wait_max=1.0,
+        open_for=5.0,
+        open_max=60.0,
+        probe_lease=15.0,
+        timeout=None,  # how long a statement may take is known to who wrote it
     ),
-    "queue": Options(wait_max=1.0, probe_lease=10.0),
+    "queue": Options(wait_max=1.0, probe_lease=10.0, connect_timeout=0.5, timeout=1.0),
 }

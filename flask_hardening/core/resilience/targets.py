@@ -18,13 +18,14 @@ from flask_hardening.core.resilience.classes import is_failure
 from flask_hardening.core.resilience.options import PROFILES, Options
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 ROOM = "resilience"
 _DEFAULT = "resilience by default"
 _EVERY = "*"
 _MOST_BREAKERS = 256
 _OTHERS = "others"
+_declared: dict[str, tuple[str, dict[str, Any]]] = {}
 
 
 class Target:
@@ -44,9 +45,7 @@ class Target:
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
         self._lock = threading.Lock()
 
-    def breaker(
-        self, key: str = "", verdict: Callable[[BaseException], bool | None] = is_failure
-    ) -> Breaker:
+    def breaker(self, key: str = "") -> Breaker:
         """
         Return the breaker of one host of the target, or its only one.
 
@@ -54,7 +53,6 @@ class Target:
 
         Args:
             key: Host and port, or nothing.
-            verdict: What an exception says of the target.
         """
         found = self._breakers.get(key)
         if found is not None:
@@ -64,8 +62,7 @@ class Target:
                 key = _OTHERS
             if key not in self._breakers:
                 name = f"{self.name} ({key})" if key else self.name
-                config = self.options.breaker()
-                self._breakers[key] = Breaker(name, config, is_failure=verdict)
+                self._breakers[key] = Breaker(name, self.options, is_failure=is_failure)
             return self._breakers[key]
 
     def breakers(self) -> Mapping[str, Breaker]:
@@ -126,7 +123,7 @@ class Targets:
 def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     """Return what is set for a target, with whole numbers where they are wanted."""
     key = f"HARDENING_RESILIENCE_TARGETS[{name!r}]"
-    kinds = {field.name: field.type for field in fields(Options)}
+    kinds = {field.name: str(field.type) for field in fields(Options)}
     checked: dict[str, Any] = {}
     for option, value in entry.items():
         if option not in kinds:
@@ -135,7 +132,7 @@ def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
                 f"{key} has {option!r}, which is no option. The nearest one is {near!r}: "
                 "rename it or remove it."
             )
-        whole = str(kinds[option]).startswith("int")
+        whole = kinds[option].startswith("int")
         if whole and value is not None and not float(value).is_integer():
             raise ConfigError(f"{key}[{option!r}] = {value!r} must be a whole number.")
         checked[option] = int(value) if whole and value is not None else value
@@ -144,6 +141,16 @@ def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     except (ValueError, TypeError) as error:
         raise ConfigError(f"{key}: {error}.") from error
     return checked
+
+
+def declare(name: str, profile: str, changes: Mapping[str, Any]) -> None:
+    """Remember a target that the code names, before anybody calls it."""
+    _declared.setdefault(name, (profile, dict(changes)))
+
+
+def declared() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Return profile and changes of the targets that the code names."""
+    return dict(_declared)
 
 
 def active() -> Targets:
