@@ -32,6 +32,7 @@ class Installation:
         self.configuration = Configuration(config, os.environ)
         general = self.configuration.section(settings.General)
         correlated = self.configuration.section(settings.Correlation)
+        timings = self.configuration.section(settings.Timings)
         environment = general.environment or (
             "development" if config.get("DEBUG") else "production"
         )
@@ -41,6 +42,8 @@ class Installation:
             environment,
             correlated.header,
             AllowList(correlated.propagate_to),
+            slow_db=timings.slow_db if timings.enabled else 0.0,
+            slow_external=timings.slow_external if timings.enabled else 0.0,
         )
         self._undo: list[Callable[[], Any]] = []
 

@@ -13,7 +13,7 @@ from celery import signals
 
 from celery_hooks import errors
 from celery_hooks.correlation import ID_HEADER, bound, run_of, unit_of
-from flask_hardening.core import correlation, logs, redaction, settings
+from flask_hardening.core import correlation, logs, redaction, settings, timings
 
 if TYPE_CHECKING:
     from celery import Task
@@ -204,6 +204,7 @@ class _TaskLines:
             "attempt": (request.retries or 0) + 1,
             "runtime_ms": _since(run.started) if run else None,
             "queue_wait_ms": _rounded(run.queue_wait) if run else None,
+            **timings.fields_of(unit),
             **more,
         }
         with bound(unit):

@@ -93,11 +93,14 @@ def _wrap(app: Flask, state: record.State) -> None:
 def _state(app: Flask, configuration: Configuration) -> record.State:
     general = configuration.section(settings.General)
     correlation = configuration.section(settings.Correlation)
+    timings = configuration.section(settings.Timings)
     environment = general.environment or ("development" if app.debug else "production")
     origin = Origin(
         general.service or app.name,
         environment,
         correlation.header,
         AllowList(correlation.propagate_to),
+        slow_db=timings.slow_db if timings.enabled else 0.0,
+        slow_external=timings.slow_external if timings.enabled else 0.0,
     )
     return record.State(configuration, origin, development=environment == "development")

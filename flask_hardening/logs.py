@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask.logging import default_handler
 
-from flask_hardening.core import logs, redaction
+from flask_hardening.core import logs, redaction, timings
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.settings import LEVELS
 from flask_hardening.record import state_of
@@ -152,6 +152,8 @@ class _RequestLine:
         agent = environ.get("HTTP_USER_AGENT")
         if agent:
             line["user_agent"] = self._agent(agent[:_LONGEST_AGENT])
+        if record.unit.spent is not None:
+            line.update(timings.fields_of(record.unit))
         if record.aborted:
             line["reason"] = record.aborted
         if record.verdict is not None:

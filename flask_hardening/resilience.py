@@ -12,6 +12,7 @@ from flask_hardening.core.resilience.errors import (
     DeadlineExceededError,
 )
 from flask_hardening.core.resilience.guard import guard
+from flask_hardening.core.resilience.protection import protect
 from flask_hardening.record import state_of
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "DeadlineExceededError",
     "deadline",
     "guard",
+    "protect",
 ]
 
 _HEADER = "HTTP_X_REQUEST_TIMEOUT_MS"

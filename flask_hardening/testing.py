@@ -6,11 +6,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core import logs, process
+from flask_hardening.core.resilience.retry import no_backoff
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["capture_logs", "fresh_process"]
+__all__ = ["capture_logs", "fresh_process", "no_backoff"]
 
 
 @contextmanager

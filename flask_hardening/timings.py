@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from flask import Flask
 
+    from flask_hardening.core.correlation import Unit
     from flask_hardening.core.settings import Timings
     from flask_hardening.record import Record
 
@@ -26,7 +27,7 @@ def init_app(app: Flask, config: Timings) -> None:
         elapsed = record.elapsed
         response_time = ("X-Response-Time", f"{elapsed:.2f}ms")
         if server_timing:
-            return response_time, ("Server-Timing", f"app;dur={elapsed:.2f}")
+            return response_time, ("Server-Timing", _server_timing(elapsed, record.unit))
         return (response_time,)
 
     slow, by_route = config.slow, config.slow_routes
@@ -40,6 +41,18 @@ def init_app(app: Flask, config: Timings) -> None:
     names = ("X-Response-Time", "Server-Timing") if server_timing else ("X-Response-Time",)
     state.add_head(names, head)
     state.ends.append(end)
+
+
+def _server_timing(elapsed: float, unit: Unit) -> str:
+    """Return the header's value (W3C Server Timing): milliseconds, and how many calls."""
+    parts = [f"app;dur={elapsed:.2f}"]
+    spent = unit.spent
+    if spent is not None and spent.db_calls:
+        parts.append(f'db;dur={spent.db_seconds * 1000:.2f};desc="{spent.db_calls} calls"')
+    if spent is not None and spent.external_calls:
+        external = spent.external_seconds * 1000
+        parts.append(f'external;dur={external:.2f};desc="{spent.external_calls} calls"')
+    return ", ".join(parts)
 
 
 def _log_if_slow(record: Record, duration: float, limit: float) -> None:
