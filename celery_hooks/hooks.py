@@ -8,6 +8,7 @@ from celery_hooks import correlation, logs, losses, publishing, worker
 from celery_hooks.installation import Installation
 from flask_hardening.core import process, redaction, settings
 from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.resilience import targets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -41,6 +42,10 @@ def install(app: Celery, config: Mapping[str, Any] | None = None) -> None:
     owner = f"Celery app {app.main!r}"
     redaction.set_up(new.configuration.section(settings.Redaction), owner)
     new.undo_with(lambda: process.release(redaction.ROOM, owner))
+    resilience = new.configuration.section(settings.Resilience)
+    if resilience.enabled:
+        targets.set_up(resilience, owner)
+        new.undo_with(lambda: process.release(targets.ROOM, owner))
     correlation.install(new)
     publishing.install(new)
     worker.install(new)

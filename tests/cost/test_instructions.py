@@ -87,3 +87,27 @@ def test_masking(bare, tmp_path):
     """
     masking = counted(tmp_path, "benchmarks.masking")
     assert masking / bare <= 2.0
+
+
+@pytest.fixture(scope="module")
+def theirs(tmp_path_factory):
+    """A call that does nothing, through `retrying` over `circuitbreaker`."""
+    return guarded(tmp_path_factory.mktemp("theirs"), "theirs")
+
+
+def guarded(folder, kind):
+    """Return the instructions of such a call, less those of the call itself."""
+    whole, itself = (
+        counted(folder, "benchmarks.guarded", each) for each in (kind, "bare")
+    )
+    return whole - itself
+
+
+def test_retry_and_breaker(theirs, tmp_path):
+    """Ours, one over the other, cost at most 0.7 of theirs."""
+    assert guarded(tmp_path, "pair") / theirs <= 0.7
+
+
+def test_a_whole_guard(theirs, tmp_path):
+    """With time window, budget, deadline and signals it costs no more than theirs without."""
+    assert guarded(tmp_path, "guard") / theirs <= 1.0

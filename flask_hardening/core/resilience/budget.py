@@ -66,6 +66,7 @@ class RetryBudget:
         self._most = most
         self._clock = clock
         self._tokens = min(initial, most)
+        self._calls = 0
         self._counted = clock()
         # a signal handler or a finalizer may come in between
         self._lock = threading.RLock()
@@ -80,8 +81,8 @@ class RetryBudget:
 
     def deposit(self) -> None:
         """Count a call."""
-        with self._lock:
-            self._tokens += self._ratio
+        # without the lock, which each call would pay for: one that gets lost allows nothing
+        self._calls += 1
 
     def withdraw(self) -> bool:
         """Take the token for a retry, and tell whether there was one."""
@@ -93,9 +94,10 @@ class RetryBudget:
             return True
 
     def _refill(self) -> None:
-        now = self._clock()
-        passed = max(0.0, now - self._counted)
-        self._tokens = min(self._most, self._tokens + passed * self._reserve)
+        now, calls = self._clock(), self._calls
+        self._calls = 0
+        earned = calls * self._ratio + max(0.0, now - self._counted) * self._reserve
+        self._tokens = min(self._most, self._tokens + earned)
         self._counted = now
 
 

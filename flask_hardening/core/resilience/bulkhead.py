@@ -57,14 +57,9 @@ class Bulkhead:
 
     def leave(self) -> None:
         """End a call that `enter` let in."""
-        if self.limit is None:
-            return
-        with self._lock:
-            # a child forked within a call leaves it, but never entered
-            self._under_way = max(0, self._under_way - 1)
+        self.__exit__(None, None, None)
 
-    def __enter__(self) -> None:
-        self.enter()
+    __enter__ = enter
 
     def __exit__(
         self,
@@ -72,7 +67,11 @@ class Bulkhead:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.leave()
+        if self.limit is None:
+            return
+        with self._lock:
+            # a child forked within a call leaves it, but never entered
+            self._under_way = max(0, self._under_way - 1)
 
 
 def _start_anew() -> None:

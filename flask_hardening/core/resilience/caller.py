@@ -104,10 +104,13 @@ class Caller:
         """
         try:
             target, retries = self._lookup()
-            deadline.check()
-            breaker = self._breaker(target, key)
+            if deadline.current() is not None:
+                deadline.check()
+            retry, breaker = retries[idempotent], self._breaker(target, key)
+            if target.options.limit is None:
+                return retry.call(breaker.call, function, *args, **kwargs)
             with target.bulkhead:
-                return retries[idempotent].call(breaker.call, function, *args, **kwargs)
+                return retry.call(breaker.call, function, *args, **kwargs)
         except REJECTIONS as error:
             self._refuse(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,7 +65,12 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
 
     def __call__(self, function: F) -> F:
         """Return the function, guarded."""
-        return calls.guarded(function, self._call, self._call_async, self._whole)
+        if self._fallback is not _NOTHING:
+            return calls.guarded(function, self._call, self._call_async, self._whole)
+        how = "", self._idempotent
+        call = functools.partial(self._caller.call, *how)
+        call_async = functools.partial(self._caller.call_async, *how)
+        return calls.guarded(function, call, call_async, self._whole)
 
     def __enter__(self) -> None:
         # one guard may stand round blocks in many threads and tasks at once
@@ -111,8 +117,6 @@ class guard:  # noqa: N801 - it is used as a decorator and in `with`
         return fallback(*args, **kwargs) if callable(fallback) else fallback
 
     def _falls_back(self, error: Exception) -> bool:
-        if self._fallback is _NOTHING:
-            return False
         if not isinstance(error, REJECTIONS) and self._caller.verdict(error) is not True:
             return False
         signals.tell(signals.fallback_used, signals.FallbackUsed(self.name, error))

@@ -85,7 +85,9 @@ class Retry:
 
     def call(self, function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function, again if need be; waits hold up the thread."""
-        begun = self._begin()
+        if self.budget is not None:
+            self.budget.deposit()
+        begun = self.clock()
         try:
             return function(*args, **kwargs)
         except Exception as error:
@@ -100,7 +102,9 @@ class Retry:
         self, function: Callable[P, Awaitable[R]], /, *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Await what a function returns, again if need be; waits hold up the task alone."""
-        begun = self._begin()
+        if self.budget is not None:
+            self.budget.deposit()
+        begun = self.clock()
         try:
             return await function(*args, **kwargs)
         except Exception as error:
@@ -110,11 +114,6 @@ class Retry:
         with loop.engine(AsyncRetrying) as engine:
             await engine.call(loop.attempt_async, partial(function, *args, **kwargs))
         return loop.end()  # type: ignore[no-any-return]
-
-    def _begin(self) -> float:
-        if self.budget is not None:
-            self.budget.deposit()
-        return self.clock()
 
     def _may_repeat(self, error: Exception) -> bool:
         outer = _loop.get()
