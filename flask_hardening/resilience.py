@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from flask_hardening.core.resilience import targets
 from flask_hardening.core.resilience.deadline import bind_for_request, deadline, from_header
@@ -18,6 +18,7 @@ from flask_hardening.record import state_of
 if TYPE_CHECKING:
     from flask import Flask
 
+    from flask_hardening.core.resilience.transactions import transaction
     from flask_hardening.core.settings import Resilience
     from flask_hardening.record import Record
 
@@ -28,10 +29,21 @@ __all__ = [
     "deadline",
     "guard",
     "protect",
+    "transaction",
 ]
 
 _HEADER = "HTTP_X_REQUEST_TIMEOUT_MS"
 _LONGEST = 86_400.0
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401
+    if name != "transaction":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # here alone: it needs SQLAlchemy, which not everybody has
+    from flask_hardening.core.resilience.transactions import transaction  # noqa: PLC0415
+
+    globals()[name] = transaction
+    return transaction
 
 
 def init_app(app: Flask, config: Resilience) -> None:

@@ -39,22 +39,25 @@ _DOWN = re.compile(
     r"|connection (?:\w+ )*(?:refused|reset|failed|closed|aborted|lost|not open|to server)"
     r"|lost connection|closed the connection|gone away|broken pipe|network is unreachable"
     r"|no route to host|(?:resolve|translate) host|name or service not known"
-    r"|too many (?:clients|connections)|is starting up|is shutting down|recovery mode",
+    r"|too many (?:clients|connections)|is starting up|is shutting down|recovery mode"
+    r"|connection slots|terminating connection|not yet accepting",
     re.IGNORECASE,
 )
+_UNREACHED = re.compile(r"connection to server .* failed: timeout expired", re.IGNORECASE)
+_SAID = "FATAL:"  # PostgreSQL refuses a connection; libpq keeps nothing but its words
 
 
 def meaning_of(error: Any) -> Meaning | None:  # noqa: ANN401
     """
-    Return what a failed operation of SQLAlchemy's means, or None for a bug.
+    Return what a failed operation of SQLAlchemy's or its driver's means, or None for a bug.
 
     A missing table is an `OperationalError` as well as a missing server; only the driver's
     SQLSTATE, its number or its words tell them apart.
     """
     if getattr(error, "connection_invalidated", False):
         return "down"
-    original = getattr(error, "orig", None)
-    state = _state(original)
+    original = getattr(error, "orig", error)
+    state = state_of(original)
     if state:
         return _STATES.get(state) or _STATES.get(state[:2])
     args = getattr(original, "args", None) or (None,)
@@ -64,8 +67,11 @@ def meaning_of(error: Any) -> Meaning | None:  # noqa: ANN401
 
 
 def _by_words(text: str) -> Meaning | None:
+    _, said, text = text.rpartition(_SAID)
     if _BUG.match(text):
         return None
+    if not said and _UNREACHED.search(text):
+        return "down"
     if _SLOW.search(text):
         return "slow"
     return "down" if _DOWN.search(text) else None
@@ -78,7 +84,7 @@ def conflict_of(error: Any) -> Meaning | None:  # noqa: ANN401
     SQLSTATE class 23 (ISO 9075) where the driver gives it, else the driver's words.
     """
     original = getattr(error, "orig", None)
-    state = _state(original)
+    state = state_of(original)
     text = str(original).lower()
     if state:
         taken = state in _TAKEN
@@ -87,6 +93,7 @@ def conflict_of(error: Any) -> Meaning | None:  # noqa: ANN401
     return "conflict" if taken else None
 
 
-def _state(original: object) -> str | None:
+def state_of(original: object) -> str | None:
+    """Return the SQLSTATE of a driver's error, where it has one."""
     state = getattr(original, "sqlstate", None) or getattr(original, "pgcode", None)
     return state if isinstance(state, str) else None

@@ -7,7 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -133,29 +133,84 @@ def _rabbit_environment(folder):
 @contextmanager
 def postgresql():
     """Run a PostgreSQL; yields the URL of its database as SQLAlchemy reads it."""
-    binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    initdb = program("initdb", "postgresql", *map(str, binaries))
-    server = program("postgres", "postgresql", *map(str, binaries))
-    user = _postgres_user()
+    with postgresql_process() as server:
+        yield server.url
+
+
+@contextmanager
+def postgresql_process(*options):
+    """Run a PostgreSQL that can be stopped, frozen and started again; yields it."""
     with _folder() as folder:
-        if user:
+        server = PostgreSQL(folder, options)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.thaw()
+            server.stop()
+
+
+class PostgreSQL:
+    """
+    A server with its data in a folder, always on the same port.
+
+    Args:
+        folder: It.
+        options: More for its command line.
+    """
+
+    def __init__(self, folder, options=()):
+        self.folder, self.port, self.child = folder, free_port(), None
+        self.url = f"postgresql+psycopg://postgres@127.0.0.1:{self.port}/postgres"
+        self._binaries = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+        self._command = [self._program("postgres"), "-D", str(folder / "data")]
+        self._command += ["-p", str(self.port), "-h", "127.0.0.1", "-k", str(folder), "-F"]
+        self._command += options
+        self._user = _postgres_user()
+        if self._user:
             shutil.chown(folder, "postgres", "postgres")
-        data, port = folder / "data", free_port()
-        create = [initdb, "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8"]
-        create += ["--locale=C.UTF-8", "--no-sync"]
+        create = [self._program("initdb"), "-D", str(folder / "data"), "-U", "postgres"]
+        create += ["-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"]
         made = subprocess.run(
-            create, capture_output=True, text=True, cwd="/", check=False, **user
+            create, capture_output=True, text=True, cwd="/", check=False, **self._user
         )
         assert made.returncode == 0, made.stderr
-        command = [server, "-D", str(data), "-p", str(port), "-h", "127.0.0.1"]
-        command += ["-k", str(folder), "-F"]
-        child = Service(command, folder, cwd="/", **user)
-        try:
-            child.wait_for(lambda: answers(port), "PostgreSQL to listen")
-            _wait_for_queries(child, port, binaries)
-            yield f"postgresql+psycopg://postgres@127.0.0.1:{port}/postgres"
-        finally:
-            child.stop(signal.SIGINT)
+
+    def _program(self, name):
+        return program(name, "postgresql", *map(str, self._binaries))
+
+    def start(self):
+        """Start it, and wait until it answers."""
+        self.child = Service(self._command, self.folder, cwd="/", **self._user)
+        check = [self._program("pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+
+        def ready():
+            return subprocess.run(check, check=False).returncode == 0
+
+        self.child.wait_for(lambda: answers(self.port), "PostgreSQL to listen")
+        self.child.wait_for(ready, "PostgreSQL to be ready")
+
+    def stop(self):
+        """Stop it, if it runs, and its connections with it."""
+        if self.child is not None:
+            self.child.stop(signal.SIGINT)
+
+    def freeze(self):
+        """Let none of its processes do anything, while its sockets stay open."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self):
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, what):
+        if self.child is None or self.child.process.poll() is not None:
+            return
+        # each connection's process has a session of its own
+        listed = Path(f"/proc/{self.child.pid}/task/{self.child.pid}/children").read_text()
+        for pid in (self.child.pid, *map(int, listed.split())):
+            with suppress(ProcessLookupError):
+                os.kill(pid, what)
 
 
 def _postgres_user():
@@ -163,11 +218,3 @@ def _postgres_user():
     if os.geteuid() != 0:
         return {}
     return {"user": "postgres", "group": "postgres", "extra_groups": []}
-
-
-def _wait_for_queries(child, port, binaries):
-    check = [program("pg_isready", "postgresql", *map(str, binaries))]
-    check += ["-q", "-h", "127.0.0.1", "-p", str(port)]
-    child.wait_for(
-        lambda: subprocess.run(check, check=False).returncode == 0, "PostgreSQL to be ready"
-    )

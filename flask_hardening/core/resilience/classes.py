@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+NEVER_SENT = "_hardening_never_sent"
+"""The attribute of an error that an adapter knows to have come before anything was sent."""
+
+
 class Kind(enum.Enum):
     """
     What kind of failure it is.
@@ -46,7 +50,8 @@ _KNOWN: dict[str, Kind] = {
         Kind.NEVER_SENT,
         "builtins.ConnectionRefusedError socket.gaierror requests.exceptions.ConnectTimeout"
         " httpx.ConnectTimeout httpx.ConnectError urllib3.exceptions.NewConnectionError"
-        " urllib3.exceptions.ConnectTimeoutError urllib3.exceptions.NameResolutionError",
+        " urllib3.exceptions.ConnectTimeoutError urllib3.exceptions.NameResolutionError"
+        " psycopg.errors.ConnectionTimeout",
     ),
     **_rows(
         Kind.CUT_OFF,
@@ -92,6 +97,9 @@ _DATABASE = {
     "sqlalchemy.exc.OperationalError",
     "sqlalchemy.exc.InterfaceError",
     "sqlalchemy.exc.DBAPIError",
+    # as they come while a connection is made
+    *"psycopg.Error psycopg2.Error pymysql.err.Error MySQLdb._exceptions.Error".split(),
+    *"sqlite3.Error asyncpg.exceptions._base.PostgresError".split(),
 }
 _ILL = {500, 502, 503, 504}
 _AGAIN = {408, 425, 429}
@@ -119,6 +127,8 @@ def _never_sent(error: BaseException) -> bool:
     urllib3 gives the reason for its last failure to the error that `requests` wraps; others
     raise theirs while they handle the system's.
     """
+    if getattr(error, NEVER_SENT, False):
+        return True
     inner = getattr(error.args[0], "reason", None) if error.args else None
     for hidden in (inner, error.__cause__, error.__context__):
         if isinstance(hidden, BaseException) and hidden is not error:

@@ -62,7 +62,7 @@ class BulkheadFullError(Exception):
     """
 
     def __init__(self, target: str, limit: int) -> None:
-        super().__init__(target, limit)
+        Exception.__init__(self, target, limit)  # the next in line may be a library's
         self.target = target
         self.limit = limit
 
