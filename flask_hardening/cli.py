@@ -9,6 +9,7 @@ import click
 from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_hardening.breakers_cli import breakers
 from flask_hardening.core import logs, settings
 from flask_hardening.core.logs.parts import Joiner
 from flask_hardening.record import EXTENSION, state_of
@@ -24,6 +25,9 @@ _LONGEST_READ = 1 << 20
 @click.group("hardening")
 def cli() -> None:
     """Look into the hardening of this app."""
+
+
+cli.add_command(breakers)
 
 
 @cli.command("config")

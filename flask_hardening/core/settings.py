@@ -58,6 +58,12 @@ def setting(
     return field(default=default, metadata=metadata)
 
 
+def _absolute(path: str | None) -> str | None:
+    # of a relative one each process may make another file, by where it was started
+    ok = path is None or (path.startswith("/") and "\0" not in path)
+    return None if ok else "must be an absolute path, such as '/dev/shm/shop-breakers'"
+
+
 @dataclass(frozen=True)
 class General:
     """Who this process is: keys without a part, ``HARDENING_SERVICE`` and so on."""
@@ -274,6 +280,12 @@ class Resilience:
         False,
         "Obey the `X-Request-Timeout-Ms` of a request, where it is sooner; for services "
         "that only your own call.",
+    )
+    shared: str | None = setting(
+        cast("str | None", None),
+        "Path of a small file by which all processes of a host share their breakers, one per "
+        "service: `/dev/shm/shop-breakers`; unset means each process has its own.",
+        check=_absolute,
     )
 
 

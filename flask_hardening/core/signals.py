@@ -28,7 +28,8 @@ class BreakerChanged:
         target: Whose it is.
         before: `closed`, `open`, `half_open`, `forced_open` or `disabled`.
         after: The same.
-        cause: `consecutive`, `rate`, `slow`, `probe`, `timer`, `forced` or `reset`.
+        cause: `consecutive`, `rate`, `slow`, `probe`, `timer`, `forced` or `reset`; or
+            `shared`: another process of the host has told of it.
         calls: Calls in the window when it did.
         failures: Those of them that failed.
         open_for: Seconds it will stay open; 0 for other states.

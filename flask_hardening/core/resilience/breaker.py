@@ -202,8 +202,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
             refusal = self._states.state, self._states.remaining(now), self.last_failure
         self._tell(change)
         if permit is None:
-            state, remaining, last = refusal
-            raise self.error(self._name, remaining, _REASONS[state], last)
+            raise self._refusal(*refusal)
         return permit
 
     def release(
@@ -331,8 +330,12 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
                 guards[place].__exit__(kind, error, trace)
                 return
 
-    @staticmethod
-    def _tell(change: signals.BreakerChanged | None) -> None:
+    def _refusal(
+        self, state: str, remaining: float, last_failure: str | None
+    ) -> CircuitOpenError:
+        return self.error(self._name, remaining, _REASONS[state], last_failure)
+
+    def _tell(self, change: signals.BreakerChanged | None) -> None:
         if change is not None:
             signals.tell(signals.breaker_changed, change)
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import difflib
 import threading
 from collections import OrderedDict
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 from flask_hardening.core import process, settings
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import lines
+from flask_hardening.core.resilience.board import Board
 from flask_hardening.core.resilience.breaker import Breaker
 from flask_hardening.core.resilience.budget import RetryBudget
 from flask_hardening.core.resilience.bulkhead import Bulkhead
 from flask_hardening.core.resilience.classes import is_failure
 from flask_hardening.core.resilience.options import PROFILES, Options
+from flask_hardening.core.resilience.shared import SharedBreaker
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,13 +37,15 @@ class Target:
     Args:
         name: As in the settings.
         options: How calls to it are guarded.
+        board: What its breakers are shared by, if they are.
     """
 
-    def __init__(self, name: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options, board: Board | None = None) -> None:
         self.name = name
         self.options = options
         self.budget = RetryBudget(ratio=options.budget)
         self.bulkhead = Bulkhead(name, options.limit)
+        self._board = board
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -61,13 +65,18 @@ class Target:
             if len(self._breakers) >= _MOST_BREAKERS and key not in self._breakers:
                 key = _OTHERS
             if key not in self._breakers:
-                name = f"{self.name} ({key})" if key else self.name
-                self._breakers[key] = Breaker(name, self.options, is_failure=is_failure)
+                self._breakers[key] = self._made(key)
             return self._breakers[key]
 
     def breakers(self) -> Mapping[str, Breaker]:
         """Return the breakers that there are, by host."""
         return dict(self._breakers)
+
+    def _made(self, key: str) -> Breaker:
+        name = f"{self.name} ({key})" if key else self.name
+        if self._board is None:
+            return Breaker(name, self.options, is_failure=is_failure)
+        return SharedBreaker(name, self.options, board=self._board, is_failure=is_failure)
 
 
 class Targets:
@@ -76,6 +85,12 @@ class Targets:
 
     Args:
         config: What is set for them.
+
+    Attributes:
+        board: What their breakers are shared by, if they are.
+
+    Raises:
+        ConfigError: An option is unknown or impossible, or there can be no such board.
     """
 
     def __init__(self, config: settings.Resilience) -> None:
@@ -85,6 +100,7 @@ class Targets:
             for name, entry in {_EVERY: every, **config.targets}.items()
         }
         self._targets: dict[str, Target] = {}
+        self.board = None if config.shared is None else Board(config.shared)
         self._lines = lines.connect()
         self._lock = threading.Lock()
 
@@ -102,7 +118,7 @@ class Targets:
         with self._lock:
             if name not in self._targets:
                 self._targets[name] = Target(
-                    name, self._options(name, profile, changes or {})
+                    name, self._options(name, profile, changes or {}), self.board
                 )
             return self._targets[name]
 
@@ -114,6 +130,8 @@ class Targets:
         """Forget them."""
         self._targets.clear()
         self._lines()
+        if self.board is not None:
+            self.board.close()
 
     def _options(self, name: str, profile: str, changes: Mapping[str, Any]) -> Options:
         options = PROFILES[profile].changed(changes)
@@ -170,4 +188,6 @@ def set_up(config: settings.Resilience, owner: str) -> Targets:
     Raises:
         ConfigError: They stand with other settings.
     """
+    # how long a request may take is each app's own affair
+    config = replace(config, enabled=True, deadline=None, trust_deadline=False)
     return process.own(ROOM, config, owner, lambda: Targets(config))

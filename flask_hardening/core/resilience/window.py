@@ -199,6 +199,31 @@ class States:
             self.last_failure = None
         return None if state == before else change
 
+    def standing(self) -> tuple[str, float, int]:
+        """Return what other processes are to know: state, when it is due, times it opened."""
+        return self.state, self.until, self._trips
+
+    def adopt(
+        self, state: str, until: float, trips: int, now: float
+    ) -> BreakerChanged | None:
+        """Go to the state that another process has told of, as its `standing`."""
+        before = self.state
+        change = None
+        if state != before or state == CLOSED:
+            open_for = max(0.0, until - now) if state == OPEN else 0.0
+            change = self.become(state, "shared", now, open_for)
+        self.until, self._trips = until, trips
+        return None if state == before else change
+
+    def wants_probe(self, now: float) -> bool:
+        """Tell whether a call would be a probe."""
+        due = self.state == OPEN and now >= self.until
+        return due or (self.state == HALF_OPEN and self._has_room(now))
+
+    def is_idle(self) -> bool:
+        """Tell whether it is half-open with no probe under way."""
+        return self.state == HALF_OPEN and not self._probes
+
     def admit(self, now: float) -> tuple[Permit | None, BreakerChanged | None]:
         """Return a permit, or None for a call that is not to be made."""
         change = None

@@ -9,6 +9,7 @@ from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import targets
 from flask_hardening.core.resilience.guard import guard
 from flask_hardening.core.resilience.retry import no_backoff
+from flask_hardening.testing import fresh_process
 
 
 def set_up(**entries):
@@ -81,3 +82,12 @@ def test_what_they_do_is_logged(set_up_logs, read_lines):
     assert lines[1]["cause"] == "consecutive"
     assert lines[1]["open_for_s"] > 0
     assert "hunter2" not in str(lines)
+
+
+def test_deadlines_are_each_apps_own():
+    """Two apps of a process may give their requests different times; they share the targets."""
+    with fresh_process():
+        first = targets.set_up(settings.Resilience(deadline=2.0), "one")
+        assert targets.set_up(settings.Resilience(trust_deadline=True), "two") is first
+        with pytest.raises(ConfigError, match="RESILIENCE_TARGETS"):
+            targets.set_up(settings.Resilience(targets={"geo": {"attempts": 2}}), "three")
