@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Blueprint, request
 from loguru import logger
 
-from sample_app import clients, inputs, invoices
+from sample_app import cache, clients, inputs, invoices
 from sample_app.errors import InvoiceNotFoundError, NotYourBusinessError
 from sample_app.tasks import send_invoice, settle_payment
 
@@ -130,5 +130,8 @@ def _own_invoice(invoice_id: int) -> Invoice:
 
 
 def _check_owner(business_id: int, user_id: int) -> None:
-    if clients.business("GET", f"/businesses/{business_id}")["owner_id"] != user_id:
+    def ask() -> int:
+        return int(clients.business("GET", f"/businesses/{business_id}")["owner_id"])
+
+    if cache.remembered(f"owner-of-business-{business_id}", ask) != user_id:
         raise NotYourBusinessError(details={"business_id": business_id})

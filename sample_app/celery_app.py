@@ -20,4 +20,4 @@ celery_app.conf.update(
     result_expires=3600,
 )
 
-celery_hooks.install(celery_app, {"HARDENING_SERVICE": "worker"})  # this is all it takes
+celery_hooks.install(celery_app, settings.hardening("worker"))  # this is all it takes

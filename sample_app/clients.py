@@ -1,31 +1,59 @@
-"""Calls from the API to the other services: they carry the id, and errors keep their meaning."""
+"""Calls to the other services and to the payment provider: guarded, and with errors that keep their meaning."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import httpx
 import requests
 
-from flask_hardening import propagate
 from flask_hardening.errors import AppError, DependencyError
+from flask_hardening.resilience import protect
 from sample_app import settings
 from sample_app.errors import BY_CODE, InvalidTokenError
 
-_TIMEOUT = 1.0, 5.0  # seconds to connect, to answer
 _ERROR, _SERVER_ERROR = 400, 500
 
-http = propagate(requests.Session())
-http.trust_env = False  # calls inside the system don't go through a proxy
+
+def _session(name: str) -> requests.Session:
+    session = protect(requests.Session(), name=name)
+    session.trust_env = False  # calls inside the system don't go through a proxy
+    return session
+
+
+auth_http = _session("auth")
+business_http = _session("business")
+payments_http = protect(
+    httpx.Client(trust_env=False), name="payments", profile="third_party"
+)
 
 
 def auth(method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401
     """Call the auth service."""
-    return _call(method, settings.auth_url() + path, kwargs)
+    return _call(auth_http, method, settings.auth_url() + path, kwargs)
 
 
 def business(method: str, path: str, **kwargs: Any) -> Any:  # noqa: ANN401
     """Call the business service."""
-    return _call(method, settings.business_url() + path, kwargs)
+    return _call(business_http, method, settings.business_url() + path, kwargs)
+
+
+def charge(payment_id: int, amount_cents: int) -> None:
+    """
+    Have the provider take the money of a payment.
+
+    It takes it once, however often it is asked with the same key, and is told so: thus the
+    call is made again when it fails.
+
+    Raises:
+        httpx.HTTPError: It could not be reached, or refuses.
+    """
+    answer = payments_http.post(
+        settings.payments_url() + "/charges",
+        json={"amount_cents": amount_cents},
+        headers={"Idempotency-Key": f"payment-{payment_id}"},
+    )
+    answer.raise_for_status()
 
 
 def user_of(authorization: str | None) -> int:
@@ -41,9 +69,9 @@ def user_of(authorization: str | None) -> int:
     return int(found["user_id"])
 
 
-def _call(method: str, url: str, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
+def _call(session: requests.Session, method: str, url: str, kwargs: dict[str, Any]) -> Any:  # noqa: ANN401
     # what `requests` raises is left alone: it becomes a 503 or 504 with the right category
-    answer = http.request(method, url, timeout=_TIMEOUT, **kwargs)
+    answer = session.request(method, url, **kwargs)
     if answer.status_code < _ERROR:
         return answer.json()
     raise _error_of(answer)

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.orm import Session, sessionmaker
 
+from flask_hardening.resilience import protect
 from sample_app import settings
 from sample_app.models import Base
 
@@ -29,6 +30,11 @@ def init_app(app: Flask) -> None:
 def create_tables() -> None:
     """Create the tables that are missing."""
     Base.metadata.create_all(engine())
+
+
+def new_session() -> Session:
+    """Return a session for one transaction, as `transaction` wants it."""
+    return Session(engine(), expire_on_commit=False)
 
 
 def writing() -> AbstractContextManager[Session]:
@@ -55,10 +61,10 @@ def engine() -> sa.Engine:
 def _engine(url: str) -> sa.Engine:
     parsed = sa.make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return sa.create_engine(parsed, pool_pre_ping=True)
+        return protect(sa.create_engine(parsed, pool_pre_ping=True), name="database")
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-    made = sa.create_engine(parsed)
+    made = protect(sa.create_engine(parsed), name="database")
     event.listen(made, "connect", _prepare_sqlite)
     event.listen(made, "begin", _begin_sqlite)
     return made

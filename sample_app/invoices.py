@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 
+from flask_hardening.resilience import transaction
 from sample_app import db
 from sample_app.errors import (
     InvoiceNotFoundError,
@@ -133,19 +134,26 @@ def auto_charge(invoice_id: int) -> Payment | None:
         return payment
 
 
-def settle(payment_id: int) -> bool:
-    """Take the money; False if that was done before."""
-    with db.writing() as session:
+def to_be_settled(payment_id: int) -> int | None:
+    """Return the amount of a payment in cents; None if it has been settled."""
+    with db.reading() as session:
         payment = session.get_one(Payment, payment_id)
-        invoice = _locked(session, payment.invoice_id)
-        session.refresh(payment)  # as it is now that nobody else can change it
-        if payment.settled_at is not None:
-            return False
-        payment.settled_at = now()
-        settled = sum(p.amount_cents for p in invoice.payments if p.settled_at)
-        if settled >= invoice.amount_cents:
-            invoice.paid_at = now()
-        return True
+        return None if payment.settled_at else payment.amount_cents
+
+
+@transaction(db.new_session, name="database")
+def settle(session: Session, payment_id: int) -> bool:
+    """Note that the money was taken; False if that was known."""
+    payment = session.get_one(Payment, payment_id)
+    invoice = _locked(session, payment.invoice_id)
+    session.refresh(payment)  # as it is now that nobody else can change it
+    if payment.settled_at is not None:
+        return False
+    payment.settled_at = now()
+    settled = sum(p.amount_cents for p in invoice.payments if p.settled_at)
+    if settled >= invoice.amount_cents:
+        invoice.paid_at = now()
+    return True
 
 
 def _locked(session: Session, invoice_id: int) -> Invoice:

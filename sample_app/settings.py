@@ -43,16 +43,33 @@ def business_url() -> str:
     return os.environ.get("SAMPLE_BUSINESS_URL") or "http://127.0.0.1:8002"
 
 
-def flask_config(service: str) -> dict[str, Any]:
-    """Return the configuration of one service."""
+def payments_url() -> str:
+    """Return the address of the payment provider, who is somebody else."""
+    return os.environ.get("SAMPLE_PAYMENTS_URL") or "http://127.0.0.1:8003"
+
+
+def hardening(service: str) -> dict[str, Any]:
+    """Return what the Flask apps and the Celery app have in common."""
     return {
-        # without one, tokens are good until the auth service restarts
-        "SECRET_KEY": os.environ.get("SECRET_KEY") or _UNTIL_RESTART,
-        "MAX_CONTENT_LENGTH": 64 * 1024,
         "HARDENING_SERVICE": service,
-        # the correlation id goes to these two, and to nobody else
+        # id and deadline go to these two, and to nobody else
         "HARDENING_CORRELATION_PROPAGATE_TO": (
             urlsplit(auth_url()).netloc,
             urlsplit(business_url()).netloc,
         ),
+        "HARDENING_RESILIENCE_DEADLINE": 10.0,  # seconds that a request may take
+        "HARDENING_RESILIENCE_TRUST_DEADLINE": service in {"auth", "business"},
+        "HARDENING_RESILIENCE_TARGETS": {
+            # all retries of one charge fail: that is enough to leave it alone for a while
+            "payments": {"timeout": 1.0, "consecutive": 3, "open_for": 2.0},
+        },
+    }
+
+
+def flask_config(service: str) -> dict[str, Any]:
+    """Return the configuration of one service."""
+    return hardening(service) | {
+        # without one, tokens are good until the auth service restarts
+        "SECRET_KEY": os.environ.get("SECRET_KEY") or _UNTIL_RESTART,
+        "MAX_CONTENT_LENGTH": 64 * 1024,
     }

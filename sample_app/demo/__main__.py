@@ -13,6 +13,7 @@ import requests
 
 from sample_app.demo import checks, screen, story
 from sample_app.demo.logbook import Logbook
+from sample_app.demo.outage import Outage
 from sample_app.demo.processes import Crew, StartError, StopAskedError, is_free
 from sample_app.demo.system import PROCESSES, System
 from sample_app.demo.traffic import Traffic
@@ -95,14 +96,18 @@ def _run(crew: Crew, folder: Path, options: argparse.Namespace, verdict: Verdict
     story.timeline(traffic.followed, book.of(traffic.followed.correlation_id))
     screen.heading("An exception that nobody expected")
     story.failure(traffic.unexpected, book)
+    outage = Outage(system, traffic, book) if options.broken else None
+    if outage is not None:
+        outage.show()
     screen.heading("Verdict")
-    verdict.good = _judge(book, traffic)
+    verdict.good = _judge(book, traffic, outage)
     if not options.once:
         _serve(system, traffic)
 
 
-def _judge(book: Logbook, traffic: Traffic) -> bool:
+def _judge(book: Logbook, traffic: Traffic, outage: Outage | None) -> bool:
     results = list(checks.run(book, traffic))
+    results += outage.checks() if outage is not None else []
     for text, good in results:
         screen.say(f"  {screen.mark(good)} {text}")
     for process, raw in book.broken[:5]:
@@ -147,6 +152,12 @@ def _options() -> argparse.Namespace:
     )
     parser.add_argument(
         "--once", action="store_true", help="end with a status, don't serve"
+    )
+    parser.add_argument(
+        "--break",
+        dest="broken",
+        choices=["payments"],
+        help="let the payment provider hang for a while, and see what becomes of a payment",
     )
     parser.add_argument(
         "--port", type=int, default=0, help="the API's port (default: a free one)"

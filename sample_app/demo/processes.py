@@ -127,6 +127,11 @@ class Crew:
             if code is not None:
                 raise StartError(_obituary(child, f"has ended with status {code}"))
 
+    def send(self, name: str, number: signal.Signals) -> None:
+        """Send a signal to a process and its children."""
+        child = next(child for child in self.children if child.name == name)
+        os.killpg(child.process.pid, number)
+
     def stop(self) -> None:
         """Stop all processes, kill those that take too long."""
         self._stopping = True

@@ -51,7 +51,7 @@ class System:
         self.http = requests.Session()
         self.http.trust_env = False
         ports = {"api": port or free_port()}
-        for name in ("auth", "business", "broker"):
+        for name in ("auth", "business", "payments", "broker"):
             ports[name] = free_port(ports.values())
         self._broker_port = ports.pop("broker")
         self.urls = {name: f"http://127.0.0.1:{number}" for name, number in ports.items()}
@@ -76,11 +76,14 @@ class System:
         self._prepare_database()
         for name in SERVICES:
             self._start_service(name)
+        self._start_provider()
         self._start_worker(redis_url)
         for name in SERVICES:
             self.crew.wait(name)
             workers = "gunicorn, 2 workers" if name == "api" else "gunicorn"
             self._line(name, self.urls[name], workers)
+        self.crew.wait("payments")
+        self._line("payments", self.urls["payments"], "a provider who is somebody else")
         self.crew.wait("worker")
         self._line("worker", "sends invoices, settles payments", "Celery, 2 processes")
 
@@ -104,6 +107,8 @@ class System:
             "SAMPLE_QUEUE": f"sample-{self._run}",
             "SAMPLE_AUTH_URL": self.urls["auth"],
             "SAMPLE_BUSINESS_URL": self.urls["business"],
+            "SAMPLE_PAYMENTS_URL": self.urls["payments"],
+            "FLASK_HARDENING_RESILIENCE_SHARED": str(self.folder / "breakers"),
             "SECRET_KEY": secrets.token_hex(),
             "PYTHONPATH": os.pathsep.join(filter(None, python_path)),
             "PYTHONUNBUFFERED": "1",
@@ -143,6 +148,13 @@ class System:
         self.crew.start(
             name, command, self.log_of(name), self._answers(name), {**os.environ, **roles}
         )
+
+    def _start_provider(self) -> None:
+        command = [sys.executable, "-m", "gunicorn", "--workers", "1"]
+        command += ["--bind", self.urls["payments"].removeprefix("http://")]
+        command += ["sample_app.provider:create_app()"]
+        log, answers = self.log_of("payments"), self._answers("payments")
+        self.crew.start("payments", command, log, answers, os.environ)
 
     def _answers(self, name: str) -> Callable[[], bool]:
         def answers() -> bool:

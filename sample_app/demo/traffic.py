@@ -56,12 +56,14 @@ class Traffic:
         unexpected: The one that ran into a bug.
         slow: The one that took long.
         token: What it has signed in with.
+        written: Number of the invoice that is paid in part.
     """
 
     def __init__(self, system: System) -> None:
         self._system = system
         self.calls: list[Call] = []
         self.token = ""
+        self.written = 0
         self.followed: Call
         self.unexpected: Call
         self.slow: Call
@@ -73,7 +75,7 @@ class Traffic:
         business = self._sign_up(run)
         invoice = self._invoice(business, "A-1", "ada@example.org")
         created = self.call("an invoice", 201, "POST", "/invoices", json=invoice)
-        number = (created.body or {}).get("id", 0)
+        self.written = number = (created.body or {}).get("id", 0)
         payment = {"key": f"pay-{run}", "amount_cents": 5000}
         path = f"/invoices/{number}/payments"
         self.call("part of it is paid", 202, "POST", path, json=payment)
@@ -91,7 +93,9 @@ class Traffic:
         _group("A slow one, one whose job fails at first, and a bug")
         self.slow = self.call("takes over a second", 200, "GET", "/reports/slow")
         customer = f"grace@{GREYLISTING}"
-        invoice = {**self._invoice(business, "A-2", customer), "auto_charge": True}
+        # one that no cache knows yet: all services are to be asked
+        other = self._business(f"Looms {run}", "another business")
+        invoice = {**self._invoice(other, "B-1", customer), "auto_charge": True}
         self.followed = self.call(
             "mail refused at first", 201, "POST", "/invoices", json=invoice
         )
@@ -103,8 +107,10 @@ class Traffic:
         self.call("a user registers", 201, "POST", "/users", json=user)
         signed_in = self.call("signs in", 201, "POST", "/tokens", json=user)
         self.token = (signed_in.body or {}).get("token", "")
-        name = {"name": f"Engines {run}"}
-        created = self.call("a business", 201, "POST", "/businesses", json=name)
+        return self._business(f"Engines {run}", "a business")
+
+    def _business(self, name: str, why: str) -> int:
+        created = self.call(why, 201, "POST", "/businesses", json={"name": name})
         return int((created.body or {}).get("id", 0))
 
     @staticmethod

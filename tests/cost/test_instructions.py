@@ -97,9 +97,7 @@ def theirs(tmp_path_factory):
 
 def guarded(folder, kind):
     """Return the instructions of such a call, less those of the call itself."""
-    whole, itself = (
-        counted(folder, "benchmarks.guarded", each) for each in (kind, "bare")
-    )
+    whole, itself = (counted(folder, "benchmarks.guarded", each) for each in (kind, "bare"))
     return whole - itself
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from werkzeug.serving import make_server
 
-from sample_app import create_app, db, settings
+from sample_app import cache, create_app, db, provider, settings
 from sample_app.celery_app import celery_app
 from sample_app.models import Base
 
@@ -72,7 +72,7 @@ def serving(app):
 
 
 @pytest.fixture
-def app(_fresh_process, database, eager, monkeypatch):
+def app(request, _fresh_process, database, eager, monkeypatch):
     """
     The API, with the two services it calls; pytest-flask makes `client` of it.
 
@@ -84,6 +84,10 @@ def app(_fresh_process, database, eager, monkeypatch):
         for name in ("auth", "business"):
             url = running.enter_context(serving(create_app(name)))
             monkeypatch.setenv(f"SAMPLE_{name.upper()}_URL", url)
+        url = running.enter_context(serving(provider.create_app()))
+        monkeypatch.setenv("SAMPLE_PAYMENTS_URL", url)
+        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
+        cache.forget()
         yield create_app()
 
 

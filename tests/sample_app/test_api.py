@@ -193,7 +193,8 @@ def requests_answer(monkeypatch):
             response.status_code, response._content = status, body
             return response
 
-        monkeypatch.setattr(clients.http, "request", request)
+        for session in (clients.auth_http, clients.business_http):
+            monkeypatch.setattr(session, "request", request)
 
     return answer
 

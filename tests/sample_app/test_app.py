@@ -46,7 +46,8 @@ def test_ids_go_to_the_own_services_only(monkeypatch):
     monkeypatch.setenv("SAMPLE_BUSINESS_URL", "http://business.internal")
     allowed = create_app().config["HARDENING_CORRELATION_PROPAGATE_TO"]
     assert allowed == ("auth.internal:9000", "business.internal")
-    assert propagate(clients.http) is clients.http
+    for session in (clients.auth_http, clients.business_http):
+        assert propagate(session) is session
 
 
 @pytest.mark.parametrize(

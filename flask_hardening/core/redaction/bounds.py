@@ -35,4 +35,6 @@ def bounded(scrub: Callable[[str], str], text: str, length: int) -> str:
     if len(text) <= length:
         return scrub(text)
     more = len(text) - length
+    if more <= MARGIN:  # all of it was looked at, so nothing is half at its end
+        return f"{scrub(text)[:length]}<{more} more>"
     return f"{kept(scrub(text[: length + MARGIN]), length)}<{more} more>"

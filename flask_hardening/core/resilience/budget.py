@@ -114,11 +114,25 @@ def is_final(error: BaseException | None) -> bool:
     for _ in range(_CAUSES):
         if error is None:
             return False
-        if isinstance(error, REJECTIONS) or EXHAUSTED in getattr(error, "__dict__", ()):
+        if isinstance(error, REJECTIONS) or _is_marked(error):
+            return True
+        # who is given an answer that tells of a failure makes an error of it himself
+        if _is_marked(getattr(error, "response", None)):
             return True
         # not its context: a fallback runs while the error it stands in for is handled
         error = error.__cause__
     return False
+
+
+def _is_marked(found: object) -> bool:
+    return EXHAUSTED in getattr(found, "__dict__", ())
+
+
+def hand_on(error: Exception, response: object) -> None:
+    """Make an answer final in place of the error that it was told by, if that is."""
+    if is_final(error):
+        with suppress(Exception):
+            vars(response)[EXHAUSTED] = "answered"
 
 
 def close(end: RetryEnded) -> None:

@@ -173,7 +173,10 @@ class Caller:
             signals.tell(
                 signals.call_refused, signals.CallRefused(self.name, reason, error)
             )
-        raise error from error.__cause__
+        try:
+            raise error from error.__cause__
+        finally:
+            del error, own  # its traceback leads to this frame
 
     def _lookup(self) -> tuple[Target, tuple[Retry, Retry]]:
         target = targets.active().target(self.name, self._profile, self._options)

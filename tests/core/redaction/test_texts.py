@@ -95,3 +95,9 @@ def test_texts_that_are_looked_at_together_stay_apart():
     given = ["password=", "plain", "bob@example.com", "", "\0", "token=x"]
     shown = ["password=", "plain", "***", "", "\0", "token=***"]
     assert active().clean(given) == shown
+
+
+def test_a_text_that_is_a_little_too_long():
+    """Its beginning is kept, as that of a longer one is."""
+    text = "Connection refused by billing.internal " * 6  # 234 characters
+    assert active().scrub(text, 200) == f"{text[:200]}<34 more>"
