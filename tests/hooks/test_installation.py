@@ -16,6 +16,7 @@ from celery_hooks.correlation import ID_HEADER
 from flask_hardening.core import logs
 from flask_hardening.core.correlation import correlated
 from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.resilience import targets
 
 LOGGERS = ("celery.app.trace", "celery.worker.strategy", "celery.worker.request")
 CONF = (
@@ -194,3 +195,13 @@ def test_two_apps_give_the_streams_back_in_any_order(make_celery, worker_logs, o
     assert (sys.stdout, sys.stderr, sys.__stdout__) != before
     celery_hooks.uninstall(last)
     assert (sys.stdout, sys.stderr, sys.__stdout__) == before
+
+
+def test_targets_are_set_up():
+    """A worker's calls are guarded by the same settings, and no more once it is uninstalled."""
+    app = Celery("guarded")
+    options = {"geo": {"attempts": 2}}
+    celery_hooks.install(app, {"HARDENING_RESILIENCE_TARGETS": options})
+    assert targets.active().target("geo").options.attempts == 2
+    celery_hooks.uninstall(app)
+    assert targets.active().target("geo").options.attempts == 3

@@ -259,3 +259,14 @@ def test_a_port_that_is_taken(tmp_path):
     assert result.returncode == 1
     assert f"Port {port} is taken" in result.stdout
     assert once("--port", "70000").returncode == 2
+
+
+def test_payments_break(tmp_path):
+    """With `--break payments` a payment outlives its provider's outage, and is made once."""
+    result = once("--break", "payments", "--dir", str(tmp_path))
+    assert (result.returncode, result.stderr) == (0, ""), result.stdout + result.stderr
+    events = [line.get("event") for line in lines_of(tmp_path, "worker")]
+    opened = events.index("breaker.opened")
+    assert "breaker.rejected" in events[opened:]
+    assert "breaker.closed" in events[opened:]
+    assert "payment.settled" in events[events.index("breaker.closed") :]
