@@ -144,6 +144,104 @@ def test_everything_else_works_as_before():
         single.close()
 
 
+def test_a_read_that_waits_longer_than_the_time_out():
+    """Neither that nor the library's own ends it, and for the breaker it is not slow."""
+    with servers.redis_process() as (url, _):
+        client = client_of(url, timeout=0.2, slow_call=0.1, minimum_calls=1)
+        assert client.blpop("nothing", timeout=6) is None  # newer releases give up after 5
+        late = threading.Timer(
+            1.0, lambda: redis.Redis.from_url(url).rpush("list", "first")
+        )
+        late.start()
+        assert client.pipeline(transaction=False).blpop("list", timeout=5).execute() == [
+            (b"list", b"first")
+        ]
+        late.join()
+        assert targets.active().target("cache").breaker().snapshot().slow == 0
+        client.close()
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_clients_of_every_make(protocol):
+    """Others on the same pool, pools of one's own, and those that decode, work as before."""
+    with servers.redis_process() as (url, _):
+        options = {"decode_responses": True, "protocol": protocol}
+        for kind in (redis.ConnectionPool, redis.BlockingConnectionPool):
+            client = redis.Redis.from_pool(kind.from_url(url, db=1, **options))
+            protect(client, name="cache", timeout=0.5)
+            client.set("k", "ä")
+            with client.client() as alone:
+                assert alone.get("k") == "ä"
+            raw = client.pipeline(transaction=False).get("k").dump("k").dump("k").execute()
+            assert raw[0] == "ä"
+            assert raw[1] == raw[2] == client.dump("k")
+            assert client.info("server")["redis_version"]
+            assert [*client.scan_iter("k*")] == ["k"]
+            client.close()
+
+
+def test_scripts_in_a_pipeline():
+    """They are loaded within its own call: that is one, also where one alone may be under way."""
+    with servers.redis_process() as (url, _):
+        client = client_of(url, limit=1)
+        script = client.register_script("return redis.call('INCR', KEYS[1])")
+        pipe = client.pipeline()
+        script(keys=["k"], client=pipe)
+        script(keys=["k"], client=pipe)
+        assert pipe.execute() == [1, 2]
+        with client.pipeline() as pipe:
+            pipe.watch("k")
+            assert pipe.get("k") == b"2"
+            pipe.multi()
+            pipe.incr("k")
+            client.set("k", "7")
+            with pytest.raises(redis.WatchError):
+                pipe.execute()
+        assert client.get("k") == b"7"
+        client.close()
+
+
+def test_a_subscription():
+    """It waits as long as it likes: longer than an answer may take."""
+    with servers.redis_process() as (url, _):
+        client = client_of(url, timeout=0.1)
+        with client.pubsub() as subscription:
+            subscription.subscribe("news")
+            told = threading.Timer(0.5, client.publish, ("news", "late"))
+            told.start()
+            heard = subscription.listen()
+            assert next(heard)["type"] == "subscribe"
+            assert next(heard)["data"] == b"late"
+            told.join()
+        client.close()
+
+
+def test_frozen_without_a_deadline():
+    """A time-out of ours ends each wait; once it has thawed, it is soon found well again."""
+    with servers.redis_process() as (url, pid):
+        client = client_of(url, timeout=0.2)
+        client.mset({"a": "1", "b": "2"})
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            began = time.monotonic()
+            for _ in range(20):
+                with pytest.raises((redis.TimeoutError, redis.ConnectionError)):
+                    client.get("a")
+            assert time.monotonic() - began < HANG / 2
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+        def answers():
+            try:
+                return client.get("b") == b"2"
+            except redis.RedisError:
+                return False
+
+        poll(answers, "the breaker to close")
+        assert [client.get("a"), client.get("b")] == [b"1", b"2"]
+        client.close()
+
+
 def test_a_wrong_password():
     """It is an answer: nobody knocks twice, and the breaker thinks nothing of it."""
     with servers.redis_process() as (url, _), redis.Redis.from_url(url) as admin:

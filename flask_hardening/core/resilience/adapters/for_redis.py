@@ -5,12 +5,14 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis
 from redis.backoff import NoBackoff
+from redis.exceptions import MaxConnectionsError
 from redis.retry import Retry
 
 from flask_hardening.core import logs
@@ -19,6 +21,7 @@ from flask_hardening.core.resilience.adapters import redis_commands
 from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.classes import NEVER_SENT
 from flask_hardening.core.resilience.errors import (
+    REJECTIONS,
     BulkheadFullError,
     CircuitOpenError,
     DeadlineExceededError,
@@ -27,23 +30,32 @@ from flask_hardening.core.resilience.watch import Watch
 from flask_hardening.core.timings import note_external
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from flask_hardening.core.resilience.options import Profile
 
 _LEAST = 0.001
-_waits: ContextVar[bool] = ContextVar("hardening_redis_waits", default=False)
+_FULL = {"Too many connections", "No connection available."}  # what a pool of ours says
+_patience: ContextVar[float] = ContextVar("hardening_redis_patience", default=0.0)
 
 
-class RedisCircuitOpenError(CircuitOpenError, redis.ConnectionError):
+class _Refusal:
+    """What newer releases expect of each of their errors."""
+
+    error_type: Any = getattr(redis.ConnectionError(), "error_type", None)
+    status_code: Any = None
+    __repr__ = Exception.__repr__
+
+
+class RedisCircuitOpenError(_Refusal, CircuitOpenError, redis.ConnectionError):
     """The breaker is open: no command was sent."""
 
 
-class RedisBulkheadFullError(BulkheadFullError, redis.ConnectionError):
+class RedisBulkheadFullError(_Refusal, BulkheadFullError, redis.ConnectionError):
     """As many commands are under way as may be: this one was not sent."""
 
 
-class RedisDeadlineExceededError(DeadlineExceededError, redis.TimeoutError):
+class RedisDeadlineExceededError(_Refusal, DeadlineExceededError, redis.TimeoutError):
     """The time for this piece of work is used up."""
 
 
@@ -62,8 +74,10 @@ def protect(
 
     Commands are made again that change neither data nor answer the second time; a pipeline,
     if all of its commands are so. What waits for others, as `BLPOP`, has its own time, and
-    the deadline alone ends it. Subscriptions, what a pipeline asks after `WATCH`, and clients
-    made from this one by `client.client()` are not guarded.
+    is not made again; nor is what a pipeline asks after `WATCH`. Subscriptions, and clients
+    made from this one by `client.client()`, are not guarded, but have lost the library's own
+    retries, since these are their connections' alone. The deadline does not bound how long a
+    `BlockingConnectionPool` waits for a free connection.
     """
     caller = Caller(name, profile, options, errors=_ERRORS)
     _without_retries(client, name)
@@ -88,7 +102,11 @@ class _Client:
         self._pipeline = client.pipeline
         pool: Any = client.connection_pool
         pool.connection_class = _patient(pool.connection_class, self)
-        pool.disconnect(inuse_connections=False)  # those were made by the old class
+        pool.reset()  # what is there was made by the old class
+        single: Any = client.connection
+        if single is not None:
+            single.disconnect()
+            client.connection = pool.make_connection()  # it connects when it is needed
         self._wait_in(client)
         for method in (self.execute_command, self.pipeline):
             setattr(client, method.__name__, method)
@@ -108,42 +126,73 @@ class _Client:
     def execute_command(self, *args: Any, **options: Any) -> Any:  # noqa: ANN401
         """Send a command, as `redis.Redis.execute_command` does."""
         send = partial(self._timed, redis_commands.name_of(args), self._execute)
-        if redis_commands.waits(args):
-            token = _waits.set(True)
-            try:
-                with self._caller.block(timed=False):
-                    return send(*args, **options)
-            finally:
-                _waits.reset(token)
+        if patience := redis_commands.patience(args):
+            with self._once(patience):
+                return send(*args, **options)
         again = redis_commands.may_repeat(args)
         return self._caller.call("", again, send, *args, **options)
+
+    @contextmanager
+    def _once(self, patience: float) -> Iterator[None]:
+        """Guard what is not to be made again, and may wait for others so long."""
+        token = _patience.set(patience)
+        try:
+            with self._caller.block(timed=not patience):
+                yield
+        finally:
+            _patience.reset(token)
 
     def pipeline(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Make a pipeline, as `redis.Redis.pipeline` does."""
         pipe: Any = self._pipeline(*args, **kwargs)
         self._wait_in(pipe)
-        pipe.execute = partial(self._execute_pipeline, pipe, pipe.execute)
+        ask = pipe.immediate_execute_command
+        pipe.execute = partial(self._execute_pipeline, pipe, pipe.execute, ask)
+        pipe.immediate_execute_command = partial(self._ask, ask)
+        pipe.reset = partial(self._reset, pipe, pipe.reset)
         return pipe
+
+    def _reset(self, pipe: Any, reset: Callable[[], None]) -> None:  # noqa: ANN401
+        """Let a pipeline go, which may send an `UNWATCH` and wait for the answer."""
+        if getattr(pipe.connection, "_sock", pipe) is None:
+            pipe.watching = False  # the server has forgotten it with the connection
+        try:
+            with _within(pipe.connection, _left(self.timeout)):
+                reset()
+        except redis.TimeoutError:
+            pipe.watching = False
+            reset()
+
+    def _ask(self, ask: Callable[..., Any], *args: Any, **options: Any) -> Any:  # noqa: ANN401
+        """Send what a pipeline can't put off, as the commands after `WATCH`."""
+        with self._once(redis_commands.patience(args)):
+            return self._timed(redis_commands.name_of(args), ask, *args, **options)
 
     def _execute_pipeline(
         self,
         pipe: Any,  # noqa: ANN401
         execute: Callable[..., Any],
+        ask: Callable[..., Any],
         raise_on_error: bool = True,  # noqa: FBT001, FBT002 - the library's signature
     ) -> Any:  # noqa: ANN401
         commands, scripts = list(pipe.command_stack), set(pipe.scripts)
-        explicit = pipe.explicit_transaction
+        explicit, guarded = pipe.explicit_transaction, pipe.immediate_execute_command
 
         def send() -> Any:  # noqa: ANN401
             # it has emptied itself, if this is not the first time
             pipe.command_stack, pipe.scripts = list(commands), set(scripts)
             pipe.explicit_transaction = explicit
-            return self._timed("PIPELINE", execute, raise_on_error)
+            pipe.immediate_execute_command = ask  # its scripts are loaded within this call
+            try:
+                return self._timed("PIPELINE", execute, raise_on_error)
+            finally:
+                pipe.immediate_execute_command = guarded
 
         if not commands:
             return execute(raise_on_error)
-        if pipe.watching:  # what it watches over is lost with the connection
-            with self._caller.block():
+        patience = max(redis_commands.patience(args) for args, _ in commands)
+        if pipe.watching or patience:  # what it watches over is lost with the connection
+            with self._once(patience):
                 return send()
         again = all(redis_commands.may_repeat(args) for args, _ in commands)
         return self._caller.call("", again, send)
@@ -159,13 +208,24 @@ class _Client:
         try:
             return send(*args, **options)
         except (redis.TimeoutError, redis.ConnectionError) as error:
-            waited = time.monotonic() - began
-            now_in_force = deadline.current()
-            if now_in_force and deadline.is_deadlines(self.timeout, waited):
-                raise RedisDeadlineExceededError(now_in_force.seconds) from error
-            raise
+            if (other := self._instead(error, time.monotonic() - began)) is None:
+                raise
+            raise other from error
         finally:
             note_external(self._caller.name, time.monotonic() - began, command)
+
+    def _instead(self, error: Exception, waited: float) -> Exception | None:
+        """Return what says better what an error comes from, if anything does."""
+        now_in_force = deadline.current()
+        if isinstance(error, REJECTIONS):
+            return None
+        if str(error) in _FULL:
+            return MaxConnectionsError(*error.args)
+        # of who waits for others a deadline says nothing
+        own = None if _patience.get() else self.timeout
+        if now_in_force and deadline.is_deadlines(own, waited):
+            return RedisDeadlineExceededError(now_in_force.seconds)
+        return None
 
     def _wait_in(self, client: Any) -> None:  # noqa: ANN401
         """Let a client or a pipeline wait for each answer as long as it may."""
@@ -175,45 +235,65 @@ class _Client:
         read = client.parse_response
 
         def parse_response(connection: Any, command: Any, **options: Any) -> Any:  # noqa: ANN401
-            own = None if _waits.get() else self.timeout
-            with self.watched(connection, own) as watch:
-                self._wait(connection, own)
-                try:
-                    return read(connection, command, **options)
-                except redis.ConnectionError as error:
-                    if watch.fired:
-                        raise redis.TimeoutError("Timeout reading from socket") from error
-                    raise
+            current = deadline.current()
+            at = current.at if current else math.inf
+            cut = _until(connection, at, "reading from socket")
+            with cut, _within(connection, self._reading()):
+                return read(connection, command, **options)
 
         client.parse_response = parse_response
 
-    def _wait(self, connection: Any, own: float | None) -> None:  # noqa: ANN401
-        left = deadline.remaining()
-        bound = min((s for s in (own, left) if s is not None), default=None)
-        if bound is None or (left is None and self._own is not None):
-            return  # the library's own time-out does it
-        if not connection.can_read(max(_LEAST, bound)):
-            connection.disconnect()
-            raise redis.TimeoutError("Timeout reading from socket")
-
-    @staticmethod
-    def watched(connection: Any, seconds: float | None) -> Watch:  # noqa: ANN401
-        """Watch over a connection for as long as a deadline says, or so many seconds."""
-        current = deadline.current()
-        if current is None:
-            return Watch(math.inf)
-        at = current.at if seconds is None else min(current.at, time.monotonic() + seconds)
-        return _over(connection, at)
+    def _reading(self) -> float | None:
+        """Return the seconds that each part of an answer may take to come."""
+        patience, own = _patience.get(), self.timeout
+        if self._own is None and own is not None:
+            own += patience
+        return _left(own)
 
 
-def _over(connection: Any, at: float) -> Watch:  # noqa: ANN401
-    watch = Watch(at)
+def _left(own: float | None) -> float | None:
+    """Return a time-out, or what the deadline has left of it; None for ever."""
+    left = deadline.remaining()
+    bound = min(own if own is not None else math.inf, math.inf if left is None else left)
+    return None if math.isinf(bound) else max(_LEAST, bound)
+
+
+@contextmanager
+def _within(connection: Any, seconds: float | None) -> Iterator[None]:  # noqa: ANN401
+    """
+    Let each wait for a connection's socket last so long.
+
+    Its own time-out comes back at the end: a subscription may use it next, and waits longer.
+    """
+    sock = getattr(connection, "_sock", None)
+    if sock is None:
+        yield
+        return
+    before = sock.gettimeout()
+    sock.settimeout(seconds)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # it has been closed
+            sock.settimeout(before)
+
+
+@contextmanager
+def _until(connection: Any, at: float, what: str) -> Iterator[None]:  # noqa: ANN401
+    """Cut a connection off at a moment; what it then fails with is a time-out."""
     if math.isinf(at):
-        return watch
-    descriptor = getattr(getattr(connection, "_sock", None), "fileno", lambda: -1)()
-    if descriptor >= 0:
-        watch.over(descriptor)
-    return watch
+        yield
+        return
+    with Watch(at) as watch:
+        descriptor = getattr(getattr(connection, "_sock", None), "fileno", lambda: -1)()
+        if descriptor >= 0:
+            watch.over(descriptor)
+        try:
+            yield
+        except redis.ConnectionError as error:
+            if watch.fired:
+                raise redis.TimeoutError(f"Timeout {what}") from error
+            raise
 
 
 def _patient(kind: Any, client: _Client) -> Any:  # noqa: ANN401
@@ -228,25 +308,40 @@ def _patient(kind: Any, client: _Client) -> Any:  # noqa: ANN401
     greet = greet if hasattr(kind, greet) else "on_connect"
 
     def connect_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        self.socket_connect_timeout = deadline.bounded(client.connect_timeout)
-        try:
-            return getattr(kind, connect)(self, *args, **kwargs)
-        except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-            setattr(error, NEVER_SENT, True)
-            raise
+        self.socket_connect_timeout = _bounded(client.connect_timeout)
+        return unsent(connect)(self, *args, **kwargs)
 
     def greet_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        seconds = deadline.bounded(client.connect_timeout)
+        seconds = _bounded(client.connect_timeout)
         at = math.inf if seconds is None else time.monotonic() + seconds
-        with _over(self, at) as watch:
+        with _until(self, at, "connecting to server"):
+            return getattr(kind, greet)(self, *args, **kwargs)
+
+    def send_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        with _within(self, _left(client.timeout)):
+            return kind.send_packed_command(self, *args, **kwargs)
+
+    def unsent(method: str) -> Callable[..., Any]:
+        def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
             try:
-                return getattr(kind, greet)(self, *args, **kwargs)
-            except redis.ConnectionError as error:
-                if watch.fired:
-                    raise redis.TimeoutError("Timeout connecting to server") from error
+                return getattr(kind, method)(self, *args, **kwargs)
+            except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
+                setattr(error, NEVER_SENT, True)
                 raise
 
-    return type(kind.__name__, (kind,), {connect: connect_in_time, greet: greet_in_time})
+        return call
+
+    methods = {connect: connect_in_time, greet: greet_in_time}
+    methods |= {"send_packed_command": send_in_time, "check_health": unsent("check_health")}
+    return type(kind.__name__, (kind,), methods)
+
+
+def _bounded(seconds: float | None) -> float | None:
+    """Do what `deadline.bounded` does; what it raises makes the library clean up."""
+    try:
+        return deadline.bounded(seconds)
+    except DeadlineExceededError as error:
+        raise RedisDeadlineExceededError(*error.args) from None
 
 
 def _without_retries(client: redis.Redis, name: str) -> None:
@@ -255,7 +350,9 @@ def _without_retries(client: redis.Redis, name: str) -> None:
     found: Any = kwargs.get("retry")
     times = getattr(found, "_retries", 0) if found is not None else 0
     more = [key for key in ("retry_on_timeout", "retry_on_error") if kwargs.get(key)]
-    client.set_retry(Retry(NoBackoff(), 0))
+    kwargs["retry"] = Retry(NoBackoff(), 0)
+    if not isinstance(client.connection_pool, redis.BlockingConnectionPool):
+        client.set_retry(kwargs["retry"])  # it does not know those pools
     if not times and not more:
         return
     own = bool(more) or found != _default("retry")

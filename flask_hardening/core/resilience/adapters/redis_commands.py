@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,11 +21,15 @@ _AGAIN = frozenset(
 )
 _SETS = frozenset({"SET", "EXPIRE", "PEXPIRE", "EXPIREAT", "PEXPIREAT"})
 _CONDITIONS = frozenset({"NX", "XX", "GT", "LT", "GET", "IFEQ", "IFNE", "IFDEQ", "IFDNE"})
-_WAITING = frozenset(
-    "BLPOP BRPOP BLMOVE BLMPOP BRPOPLPUSH BZPOPMIN BZPOPMAX BZMPOP WAIT WAITAOF MONITOR"
-    " SUBSCRIBE PSUBSCRIBE SSUBSCRIBE".split()
-)
+# where the time stands that each waits at most, and how many seconds it is counted in
+_WAITING = {
+    **dict.fromkeys("BLPOP BRPOP BLMOVE BRPOPLPUSH BZPOPMIN BZPOPMAX".split(), (-1, 1.0)),
+    **dict.fromkeys(("BLMPOP", "BZMPOP"), (1, 1.0)),
+    **dict.fromkeys(("WAIT", "WAITAOF"), (-1, 0.001)),
+}
 _MAY_WAIT = frozenset({"XREAD", "XREADGROUP"})
+_ENDLESS = frozenset("MONITOR SUBSCRIBE PSUBSCRIBE SSUBSCRIBE".split())
+_SLACK = 1.0  # seconds; a server looks at its clients' times now and then
 
 
 def name_of(command: Sequence[object]) -> str:
@@ -38,16 +43,36 @@ def may_repeat(command: Sequence[object]) -> bool:
     if name in _SETS:  # keys and values may be called as they like
         return not any(_text(part) in _CONDITIONS for part in command[3:])
     if name == "XREAD":
-        return not waits(command)
+        return not patience(command)
     return name in _AGAIN
 
 
-def waits(command: Sequence[object]) -> bool:
-    """Tell whether a command may wait for what others do, as long as it says itself."""
+def patience(command: Sequence[object]) -> float:
+    """
+    Return how long a command may wait for what others do, in seconds.
+
+    It is 0 for one that waits for nobody, and infinite for one that waits for ever.
+    """
     name = name_of(command)
     if name in _MAY_WAIT:
-        return any(_text(part) == "BLOCK" for part in command[1:])
-    return name in _WAITING
+        words = [_text(part) for part in command[:-1]]
+        if "BLOCK" not in words:
+            return 0.0
+        place, unit = words.index("BLOCK") + 1, 0.001
+    elif name in _WAITING:
+        place, unit = _WAITING[name]
+    else:
+        return math.inf if name in _ENDLESS else 0.0
+    seconds = _number(command[place]) * unit
+    return seconds + _SLACK if seconds > 0 else math.inf
+
+
+def _number(part: object) -> float:
+    """Return the number that a part of a command is; 0 if it is none."""
+    try:
+        return float(part) if isinstance(part, (bytes, str, int, float)) else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _text(part: object) -> str:
