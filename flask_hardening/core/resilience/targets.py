@@ -47,7 +47,7 @@ class Target:
         self.bulkhead = Bulkhead(name, options.limit)
         self._board = board
         self._breakers: OrderedDict[str, Breaker] = OrderedDict()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def breaker(self, key: str = "") -> Breaker:
         """
@@ -103,7 +103,7 @@ class Targets:
         self._targets: dict[str, Target] = {}
         self.board = None if config.shared is None else Board(config.shared)
         self._lines = lines.connect()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def target(
         self, name: str, profile: str = "http", changes: Mapping[str, Any] | None = None

@@ -491,7 +491,7 @@ def test_errors_survive_the_way_from_a_worker(error):
     found = pickle.loads(pickle.dumps(error))
     assert (type(found), str(found), vars(found)) == (type(error), str(error), vars(error))
     assert isinstance(error, redis.RedisError)
-    assert type(error).__name__ in repr(error)
+    assert repr(error) == f"{type(error).__name__}{error.args!r}".replace(",)", ")")
 
 
 def test_twice_is_once(server):

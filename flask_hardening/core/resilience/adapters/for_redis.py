@@ -156,6 +156,9 @@ class _Client:
         """Let a pipeline go, which may send an `UNWATCH` and wait for the answer."""
         if getattr(pipe.connection, "_sock", pipe) is None:
             pipe.watching = False  # the server has forgotten it with the connection
+        if not pipe.watching:  # as most, also those that are only collected later
+            reset()
+            return
         try:
             with _within(pipe.connection, _left(self.timeout)):
                 reset()
