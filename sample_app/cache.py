@@ -32,11 +32,6 @@ def remembered(key: str, find: Callable[[], int]) -> int:
     return value
 
 
-def forget() -> None:
-    """Empty it."""
-    _client(settings.redis_url()).flushdb()
-
-
 @functools.cache
 def _client(url: str) -> redis.Redis:
     return protect(redis.Redis.from_url(url), name="cache")

@@ -24,7 +24,12 @@ def _session(name: str) -> requests.Session:
 auth_http = _session("auth")
 business_http = _session("business")
 payments_http = protect(
-    httpx.Client(trust_env=False), name="payments", profile="third_party"
+    httpx.Client(trust_env=False),
+    name="payments",
+    profile="third_party",
+    timeout=1.0,
+    consecutive=3,  # all attempts of one charge fail: enough to leave it alone for a while
+    open_for=2.0,
 )
 
 

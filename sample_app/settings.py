@@ -59,10 +59,6 @@ def hardening(service: str) -> dict[str, Any]:
         ),
         "HARDENING_RESILIENCE_DEADLINE": 10.0,  # seconds that a request may take
         "HARDENING_RESILIENCE_TRUST_DEADLINE": service in {"auth", "business"},
-        "HARDENING_RESILIENCE_TARGETS": {
-            # all retries of one charge fail: that is enough to leave it alone for a while
-            "payments": {"timeout": 1.0, "consecutive": 3, "open_for": 2.0},
-        },
     }
 
 

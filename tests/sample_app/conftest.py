@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+import redis
 from werkzeug.serving import make_server
 
-from sample_app import cache, create_app, db, provider, settings
+from sample_app import create_app, db, provider, settings
 from sample_app.celery_app import celery_app
 from sample_app.models import Base
 
@@ -86,8 +87,10 @@ def app(request, _fresh_process, database, eager, monkeypatch):
             monkeypatch.setenv(f"SAMPLE_{name.upper()}_URL", url)
         url = running.enter_context(serving(provider.create_app()))
         monkeypatch.setenv("SAMPLE_PAYMENTS_URL", url)
-        monkeypatch.setenv("REDIS_URL", request.getfixturevalue("redis_url"))
-        cache.forget()
+        cache = request.getfixturevalue("redis_url")
+        monkeypatch.setenv("REDIS_URL", cache)
+        with redis.Redis.from_url(cache) as emptied:
+            emptied.flushdb()
         yield create_app()
 
 

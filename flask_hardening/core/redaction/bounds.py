@@ -21,13 +21,19 @@ def to_text(value: object) -> str:
     return str(value)
 
 
-def kept(text: str, length: int) -> str:
+def kept(text: str, length: int, more: int) -> str:
     """
     Return what is kept of a text that was cut `MARGIN` behind *length* and then scrubbed.
 
-    At its end there may be the beginning of a secret.
+    At its end there may be the beginning of a secret, if it was longer than that.
+
+    Args:
+        text: It.
+        length: Characters that are kept at most.
+        more: How many more there were at first.
     """
-    return text[: min(length, max(0, len(text) - MARGIN))]
+    whole = len(text) if more <= MARGIN else max(0, len(text) - MARGIN)
+    return text[: min(length, whole)]
 
 
 def bounded(scrub: Callable[[str], str], text: str, length: int) -> str:
@@ -35,6 +41,4 @@ def bounded(scrub: Callable[[str], str], text: str, length: int) -> str:
     if len(text) <= length:
         return scrub(text)
     more = len(text) - length
-    if more <= MARGIN:  # all of it was looked at, so nothing is half at its end
-        return f"{scrub(text)[:length]}<{more} more>"
-    return f"{kept(scrub(text[: length + MARGIN]), length)}<{more} more>"
+    return f"{kept(scrub(text[: length + MARGIN]), length, more)}<{more} more>"

@@ -103,7 +103,7 @@ class _Walk:
                 for key in keys:
                     holder[key] = next(following)
         for holder, key, index, more in self._long:
-            holder[key] = f"{kept(scrubbed[index], LENGTH)}<{more} more>"
+            holder[key] = f"{kept(scrubbed[index], LENGTH, more)}<{more} more>"
 
     def _other(
         self,

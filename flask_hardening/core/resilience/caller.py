@@ -163,20 +163,20 @@ class Caller:
 
     def _refuse(self, error: Exception) -> NoReturn:
         """Raise the error that a rejection is for who calls, and tell of it once."""
-        told = vars(error).get(_TOLD, False)
         own = self._errors.get(type(error))
-        if own is not None:
-            error = own(*error.args).with_traceback(error.__traceback__)
-        if not told:
-            vars(error)[_TOLD] = True
-            reason = next(r for kind, r in _REASONS.items() if isinstance(error, kind))
-            signals.tell(
-                signals.call_refused, signals.CallRefused(self.name, reason, error)
-            )
+        raised = error if own is None else own(*error.args)
+        if not vars(error).get(_TOLD):
+            vars(raised)[_TOLD] = True
+            reason = next(r for kind, r in _REASONS.items() if isinstance(raised, kind))
+            refused = signals.CallRefused(self.name, reason, raised)
+            signals.tell(signals.call_refused, refused)
+            del refused
         try:
-            raise error from error.__cause__
+            if own is None:
+                raise  # noqa: PLE0704 - who calls handles it
+            raise raised.with_traceback(error.__traceback__) from error.__cause__
         finally:
-            del error, own  # its traceback leads to this frame
+            del error, raised  # its traceback leads to this frame
 
     def _lookup(self) -> tuple[Target, tuple[Retry, Retry]]:
         target = targets.active().target(self.name, self._profile, self._options)

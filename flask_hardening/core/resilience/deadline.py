@@ -7,12 +7,14 @@ import re
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from flask_hardening.core.resilience.errors import DeadlineExceededError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+E = TypeVar("E", bound=DeadlineExceededError)
 
 HEADER = "X-Request-Timeout-Ms"
 
@@ -112,9 +114,20 @@ def check() -> None:
     Raises:
         DeadlineExceededError: The deadline has passed.
     """
+    if is_past():
+        raise exceeded()
+
+
+def is_past() -> bool:
+    """Tell whether there is a deadline, and it has passed."""
     now_in_force = _deadline.get()
-    if now_in_force is not None and now_in_force.at <= _clock():
-        raise DeadlineExceededError(now_in_force.seconds)
+    return now_in_force is not None and now_in_force.at <= _clock()
+
+
+def exceeded(kind: type[E] = DeadlineExceededError) -> E:  # type: ignore[assignment]
+    """Return the error that the deadline has passed, of a client's own kind if need be."""
+    now_in_force = _deadline.get()
+    return kind(now_in_force.seconds if now_in_force else None)
 
 
 def bounded(timeout: float | None) -> float | None:
@@ -132,13 +145,18 @@ def bounded(timeout: float | None) -> float | None:
         DeadlineExceededError: Nothing is left.
     """
     check()
+    return within(timeout)
+
+
+def within(timeout: float | None) -> float | None:
+    """Do what `bounded` does; if nothing is left it is 0.001, for what is to end all the same."""
     left = remaining()
     if left is None:
         return timeout
     return max(_LEAST, left if timeout is None else min(timeout, left))
 
 
-def is_deadlines(timeout: float | None, least: float | None) -> bool:
+def is_deadlines(timeout: float | None, waited: float) -> bool:
     """
     Tell whether it was for the deadline alone that a call ended which was cut off just now.
 
@@ -148,12 +166,12 @@ def is_deadlines(timeout: float | None, least: float | None) -> bool:
 
     Args:
         timeout: Seconds that the client would have waited without a deadline.
-        least: Seconds that it has waited.
+        waited: Seconds that it has.
     """
     left = remaining()
     if left is None or left > _LEAST:
         return False
-    return timeout is None or least is None or least < timeout * _FAIR
+    return timeout is None or waited < timeout * _FAIR
 
 
 def header() -> dict[str, str]:

@@ -17,7 +17,15 @@ from typing import Any
 from circuitbreaker import CircuitBreakerError
 
 
-class CircuitOpenError(CircuitBreakerError):  # type: ignore[misc]
+class _Rejection(Exception):  # noqa: N818 - it is none by itself
+    """What is raised for a call that is not made; adapters make clients' own errors of it."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle what it was made of: what a client adds to it may not be possible to."""
+        return type(self), self.args
+
+
+class CircuitOpenError(_Rejection, CircuitBreakerError):  # type: ignore[misc]
     """
     The target's breaker is open: the call was not made.
 
@@ -47,12 +55,8 @@ class CircuitOpenError(CircuitBreakerError):  # type: ignore[misc]
         last = f" (last failure: {self.last_failure})" if self.last_failure else ""
         return f"The breaker of {self.target!r} is {self.reason}{after}{last}"
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle what it was made of."""
-        return type(self), self.args
 
-
-class BulkheadFullError(Exception):
+class BulkheadFullError(_Rejection):
     """
     As many calls to the target are under way as may be: this one was not made.
 
@@ -70,7 +74,7 @@ class BulkheadFullError(Exception):
         return f"{self.limit} calls to {self.target!r} are under way, and no more may be"
 
 
-class DeadlineExceededError(TimeoutError):
+class DeadlineExceededError(_Rejection, TimeoutError):
     """
     The time for this piece of work is used up.
 

@@ -94,7 +94,6 @@ class Targets:
     """
 
     def __init__(self, config: settings.Resilience) -> None:
-        self.config = config
         every = config.targets.get(_EVERY, {})
         self._changes = {
             name: _checked(name, {**every, **entry})
@@ -191,7 +190,4 @@ def set_up(config: settings.Resilience, owner: str) -> Targets:
     """
     # how long a request may take is each app's own affair
     config = replace(config, enabled=True, deadline=None, trust_deadline=False)
-    standing = process.get(ROOM)
-    if standing is not None and config == settings.Resilience():
-        config = cast("Targets", standing).config  # who sets nothing wants nothing else
     return process.own(ROOM, config, owner, lambda: Targets(config))

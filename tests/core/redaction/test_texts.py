@@ -101,3 +101,5 @@ def test_a_text_that_is_a_little_too_long():
     """Its beginning is kept, as that of a longer one is."""
     text = "Connection refused by billing.internal " * 6  # 234 characters
     assert active().scrub(text, 200) == f"{text[:200]}<34 more>"
+    data = active().clean({"text": "a" * 8_192 + "b" * 34})
+    assert data == {"text": "a" * 8_192 + "<34 more>"}

@@ -19,7 +19,10 @@ from flask_hardening.core import correlation
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.resilience import classes, targets
 from flask_hardening.core.resilience.adapters import for_redis, redis_commands
+from flask_hardening.core.resilience.adapters.for_redis import RedisCircuitOpenError
+from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.deadline import deadline
+from flask_hardening.core.resilience.errors import CircuitOpenError
 from flask_hardening.core.resilience.protection import protect
 from flask_hardening.testing import capture_logs, fresh_process, no_backoff
 
@@ -502,3 +505,16 @@ def test_twice_is_once(server):
         assert client.execute_command == before
         with pytest.raises(ConfigError, match="'cache'"):
             protect(client, name="other")
+
+
+def test_a_rejection_keeps_its_cause():
+    """Who sees a client's own error in place of ours can still see what that came from."""
+    cause = ValueError("the first reason")
+
+    def refuse():
+        raise CircuitOpenError("cache") from cause
+
+    caller = Caller("cache", "redis", errors={CircuitOpenError: RedisCircuitOpenError})
+    with pytest.raises(RedisCircuitOpenError) as caught:
+        caller.call("", True, refuse)
+    assert caught.value.__cause__ is cause

@@ -12,7 +12,7 @@ import httpx
 from flask_hardening.core.propagation import propagate
 from flask_hardening.core.resilience import deadline
 from flask_hardening.core.resilience.adapters import http
-from flask_hardening.core.resilience.adapters.http import Attempt, Call, Refusal
+from flask_hardening.core.resilience.adapters.http import Attempt, Call
 from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.errors import (
     REJECTIONS,
@@ -35,7 +35,7 @@ _GRACE = 0.05  # seconds: time-outs, which say what was waited for, are to come 
 _OWN_SOCKET = (b"HTTP/1.0", b"HTTP/1.1")  # later ones carry others' requests as well
 
 
-class _Refusal(Refusal):
+class _Refusal:
     """What who handles the errors of httpx may read of each: its client sets the request."""
 
     _request: httpx.Request | None = None
@@ -47,10 +47,6 @@ class HttpxCircuitOpenError(_Refusal, CircuitOpenError, httpx.ConnectError):
 
 class HttpxBulkheadFullError(_Refusal, BulkheadFullError, httpx.ConnectError):
     """As many requests are under way as may be: nothing was sent."""
-
-    def __init__(self, target: str, limit: int) -> None:
-        Exception.__init__(self, target, limit)  # the next in line is httpx's
-        self.target, self.limit = target, limit
 
 
 class HttpxDeadlineExceededError(_Refusal, DeadlineExceededError, httpx.TimeoutException):
@@ -231,11 +227,11 @@ class _Body(httpx.SyncByteStream):
                     deadline.check()
                     yield part
             except (httpx.TransportError, DeadlineExceededError) as error:
-                if watch.fired or http.is_past():
-                    raise http.passed(HttpxDeadlineExceededError) from error
+                if watch.fired or deadline.is_past():
+                    raise deadline.exceeded(HttpxDeadlineExceededError) from error
                 raise
         if watch.fired:  # cut off, even if it looks whole
-            raise http.passed(HttpxDeadlineExceededError)
+            raise deadline.exceeded(HttpxDeadlineExceededError)
 
     def _show(self, watch: Watch) -> None:
         network = self._extensions.get("network_stream")
@@ -264,8 +260,8 @@ class _AsyncBody(httpx.AsyncByteStream):
             part = None
             with anyio.move_on_after(deadline.remaining()) as scope:
                 part = await anext(parts, None)
-            if scope.cancelled_caught or (part is not None and http.is_past()):
-                raise http.passed(HttpxDeadlineExceededError)
+            if scope.cancelled_caught or (part is not None and deadline.is_past()):
+                raise deadline.exceeded(HttpxDeadlineExceededError)
             if part is None:
                 return
             yield part
@@ -282,9 +278,10 @@ def _wait(given: Mapping[str, float | None], options: Options) -> Wait:
 
 
 def _instead(attempt: Attempt, error: Exception | None, wait: Wait) -> Exception | None:
-    late: type[Exception] = HttpxDeadlineExceededError
+    late = HttpxDeadlineExceededError
+    other: Exception | None
     if isinstance(error, httpx.PoolTimeout):  # it says nothing of the target anyway
-        other = http.passed(late) if http.is_past() else None
+        other = deadline.exceeded(late) if deadline.is_past() else None
     else:
         timeout = wait["connect" if isinstance(error, httpx.ConnectTimeout) else "read"]
         other = attempt.instead(error, timeout, late=late, slow=httpx.ReadTimeout)

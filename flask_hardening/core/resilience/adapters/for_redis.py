@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from flask_hardening.core.resilience.options import Profile
 
-_LEAST = 0.001
 _FULL = {"Too many connections", "No connection available."}  # what a pool of ours says
 _patience: ContextVar[float] = ContextVar("hardening_redis_patience", default=0.0)
 
@@ -160,7 +159,7 @@ class _Client:
             reset()
             return
         try:
-            with _within(pipe.connection, _left(self.timeout)):
+            with _within(pipe.connection, deadline.within(self.timeout)):
                 reset()
         except redis.TimeoutError:
             pipe.watching = False
@@ -219,15 +218,14 @@ class _Client:
 
     def _instead(self, error: Exception, waited: float) -> Exception | None:
         """Return what says better what an error comes from, if anything does."""
-        now_in_force = deadline.current()
         if isinstance(error, REJECTIONS):
             return None
         if str(error) in _FULL:
             return MaxConnectionsError(*error.args)
         # of who waits for others a deadline says nothing
         own = None if _patience.get() else self.timeout
-        if now_in_force and deadline.is_deadlines(own, waited):
-            return RedisDeadlineExceededError(now_in_force.seconds)
+        if deadline.is_deadlines(own, waited):
+            return deadline.exceeded(RedisDeadlineExceededError)
         return None
 
     def _wait_in(self, client: Any) -> None:  # noqa: ANN401
@@ -251,14 +249,7 @@ class _Client:
         patience, own = _patience.get(), self.timeout
         if self._own is None and own is not None:
             own += patience
-        return _left(own)
-
-
-def _left(own: float | None) -> float | None:
-    """Return a time-out, or what the deadline has left of it; None for ever."""
-    left = deadline.remaining()
-    bound = min(own if own is not None else math.inf, math.inf if left is None else left)
-    return None if math.isinf(bound) else max(_LEAST, bound)
+        return deadline.within(own)
 
 
 @contextmanager
@@ -321,7 +312,7 @@ def _patient(kind: Any, client: _Client) -> Any:  # noqa: ANN401
             return getattr(kind, greet)(self, *args, **kwargs)
 
     def send_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        with _within(self, _left(client.timeout)):
+        with _within(self, deadline.within(client.timeout)):
             return kind.send_packed_command(self, *args, **kwargs)
 
     def unsent(method: str) -> Callable[..., Any]:

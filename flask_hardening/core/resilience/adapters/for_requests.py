@@ -13,7 +13,7 @@ from urllib3.util import Timeout as Timeouts
 from flask_hardening.core.propagation import propagate
 from flask_hardening.core.resilience import deadline
 from flask_hardening.core.resilience.adapters import http, pools
-from flask_hardening.core.resilience.adapters.http import Attempt, Call, Refusal
+from flask_hardening.core.resilience.adapters.http import Attempt, Call
 from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.errors import (
     REJECTIONS,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _MARK = "_hardening_guards"
 
 
-class _Refusal(Refusal):
+class _Refusal:
     """What who handles the errors of `requests` may read of each."""
 
     request: Any = None

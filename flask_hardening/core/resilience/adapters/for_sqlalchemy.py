@@ -49,9 +49,6 @@ class _Refusal:
         self.detail: list[str] = []
         self.hide_parameters = True
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args  # type: ignore[attr-defined]
-
 
 class DatabaseCircuitOpenError(_Refusal, CircuitOpenError, OperationalError):
     """The database's breaker is open: nothing was sent."""
@@ -59,11 +56,6 @@ class DatabaseCircuitOpenError(_Refusal, CircuitOpenError, OperationalError):
 
 class DatabaseBulkheadFullError(_Refusal, BulkheadFullError, OperationalError):
     """As many statements are under way as may be: nothing was sent."""
-
-    def __init__(self, target: str, limit: int) -> None:
-        Exception.__init__(self, target, limit)  # the next in line is SQLAlchemy's
-        self.target, self.limit = target, limit
-        self.detail, self.hide_parameters = [], True
 
 
 class DatabaseDeadlineExceededError(_Refusal, DeadlineExceededError, OperationalError):
@@ -161,7 +153,7 @@ class _Guard:
         except Exception as error:
             late = deadline.is_deadlines(own, time.monotonic() - started)
             if late and classes.is_failure(error):
-                raise self._late() from error
+                raise deadline.exceeded(DatabaseDeadlineExceededError) from error
             raise
 
     def _ping(self, ping: Callable[[Any], bool], driver: Any) -> bool:  # noqa: ANN401
@@ -221,7 +213,7 @@ class _Guard:
         try:
             deadline.check()  # now it is certain what becomes of the transaction
         except DeadlineExceededError:
-            raise self._late() from None
+            raise deadline.exceeded(DatabaseDeadlineExceededError) from None
         self.rollback(connection)
 
     def rollback(self, connection: Connection) -> None:
@@ -276,7 +268,7 @@ class _Guard:
             return error
         timeout, waited = self._caller.options.timeout, time.monotonic() - call.started
         if deadline.is_deadlines(timeout, waited):
-            return self._late()
+            return deadline.exceeded(DatabaseDeadlineExceededError)
         if cut or (timeout is not None and waited >= timeout):
             return TimeoutError(f"no answer in {waited:.3g} s")
         return error
@@ -292,8 +284,3 @@ class _Guard:
         """Return the seconds that what begins now may take."""
         bounds = deadline.remaining(), self._caller.options.timeout
         return min((bound for bound in bounds if bound is not None), default=None)
-
-    @staticmethod
-    def _late() -> DatabaseDeadlineExceededError:
-        current = deadline.current()
-        return DatabaseDeadlineExceededError(current.seconds if current else None)

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from flask_hardening.core import correlation, logs
 from flask_hardening.core.resilience import budget, classes, deadline
 from flask_hardening.core.resilience.classes import Kind
-from flask_hardening.core.resilience.errors import DeadlineExceededError, StatusError
+from flask_hardening.core.resilience.errors import StatusError
 from flask_hardening.core.resilience.watch import Watch
 from flask_hardening.core.timings import note_external
 
@@ -17,18 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, MutableMapping
     from types import TracebackType
 
+    from flask_hardening.core.resilience.errors import DeadlineExceededError
+
 _IDEMPOTENT = frozenset("GET HEAD OPTIONS TRACE PUT DELETE".split())  # RFC 9110, 9.2.2
 _KEY = "Idempotency-Key"
 _PORTS = {"http": 80, "https": 443}
-
-
-class Refusal:
-    """A rejection that is the client's own error too; it is pickled as what it was made of."""
-
-    args: tuple[Any, ...]
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self.args
 
 
 class _Response(Protocol):
@@ -138,7 +131,7 @@ class Attempt:
         error: Exception | None,
         timeout: float | None,
         *,
-        late: type[Exception],
+        late: type[DeadlineExceededError],
         slow: type[Exception],
     ) -> Exception | None:
         """
@@ -155,23 +148,8 @@ class Attempt:
             return None
         waited = time.monotonic() - self._started
         if deadline.is_deadlines(timeout, waited):
-            return passed(late)
+            return deadline.exceeded(late)
         return slow(f"no answer in {waited:.3g} s") if self.late else None
-
-
-def passed(kind: type[Exception]) -> Exception:
-    """Return the error that the deadline has passed, as the client's own."""
-    current = deadline.current()
-    return kind(current.seconds if current else None)
-
-
-def is_past() -> bool:
-    """Tell whether there is a deadline, and it has passed."""
-    try:
-        deadline.check()
-    except DeadlineExceededError:
-        return True
-    return False
 
 
 def may_repeat(method: str | None, headers: Mapping[str, Any], *, replayable: bool) -> bool:
