@@ -11,7 +11,7 @@ import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
-from flask_hardening.core.resilience import boardfile, window
+from flask_hardening.core.resilience import boardfile, machine
 from flask_hardening.core.resilience.boardfile import BoardBrokenError, BoardFullError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _FAILURES = 4  # in words of 8 bytes
 _LONGEST = _SLOT - _NAME_AT
 _DIGEST = 32
 _SIZE = _SLOT * (1 + SLOTS)  # the header takes the first slot's room
-_STATES = (window.CLOSED, window.OPEN, window.FORCED_OPEN, window.DISABLED)
+_STATES = (machine.CLOSED, machine.OPEN, machine.FORCED_OPEN, machine.DISABLED)
 _TRIES = 5
 _SLACK = 1.0  # seconds
 

@@ -16,16 +16,17 @@ from circuitbreaker import CircuitBreaker, CircuitBreakerMonitor
 
 from flask_hardening.core import redaction, signals
 from flask_hardening.core.recognition import name_of
-from flask_hardening.core.resilience import calls, window
+from flask_hardening.core.resilience import calls, machine
+from flask_hardening.core.resilience.blocks import Block
 from flask_hardening.core.resilience.errors import CircuitOpenError
-from flask_hardening.core.resilience.options import BreakerConfig
-from flask_hardening.core.resilience.window import (
+from flask_hardening.core.resilience.machine import (
     FAILURE,
     NEUTRAL,
     SUCCESS,
     Outcome,
     Permit,
 )
+from flask_hardening.core.resilience.options import BreakerConfig
 from flask_hardening.core.shield import shielded
 
 if TYPE_CHECKING:
@@ -35,15 +36,15 @@ if TYPE_CHECKING:
 
     Verdict = Callable[[BaseException], bool | None]
 
-__all__ = ["Breaker", "Outcome", "Permit", "Snapshot", "View"]
+__all__ = ["Breaker", "Outcome", "Permit", "Snapshot"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 F = TypeVar("F", bound="Callable[..., Any]")
 _REASONS = {
-    window.OPEN: "open",
-    window.HALF_OPEN: "half-open, probe under way",
-    window.FORCED_OPEN: "forced open",
+    machine.OPEN: "open",
+    machine.HALF_OPEN: "half-open, probe under way",
+    machine.FORCED_OPEN: "forced open",
 }
 _TEXT = 200  # characters of a failure
 
@@ -77,7 +78,7 @@ def _always(_: BaseException) -> bool:
 
 
 _DEFAULT = BreakerConfig()
-_entered: ContextVar[tuple[_Guard, ...]] = ContextVar("entered", default=())
+_entered: ContextVar[tuple[Block, ...]] = ContextVar("entered", default=())
 _breakers: weakref.WeakSet[Breaker] = weakref.WeakSet()
 
 
@@ -118,7 +119,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         self._slow_call = math.inf if config.slow_call is None else config.slow_call
         self._clock = clock
         self._random = random
-        self._states = window.States(target, config, clock())
+        self._states = machine.States(target, config, clock())
         # a signal handler or a finalizer may come in between
         self._lock = threading.RLock()
         _breakers.add(self)
@@ -131,12 +132,12 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
     @property
     def opened(self) -> bool:
         """Whether nothing passes."""
-        return self.state in (window.OPEN, window.FORCED_OPEN)
+        return self.state in (machine.OPEN, machine.FORCED_OPEN)
 
     @property
     def closed(self) -> bool:
         """Whether everything passes."""
-        return self.state in (window.CLOSED, window.DISABLED)
+        return self.state in (machine.CLOSED, machine.DISABLED)
 
     @property
     def open_remaining(self) -> float:
@@ -167,15 +168,15 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
 
     def force_open(self) -> None:
         """Let nothing pass until told otherwise."""
-        self._command(window.FORCED_OPEN)
+        self._command(machine.FORCED_OPEN)
 
     def disable(self) -> None:
         """Let everything pass until told otherwise, and only count."""
-        self._command(window.DISABLED)
+        self._command(machine.DISABLED)
 
     def reset(self) -> None:
         """Close, and forget what has been."""
-        self._command(window.CLOSED)
+        self._command(machine.CLOSED)
 
     def _command(self, state: str) -> None:
         now = self._clock()
@@ -261,7 +262,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
     ) -> R:
         """Call and await; a cancelled call says nothing about the target."""
-        with _Guard(self):
+        with Block(self):
             return await func(*args, **kwargs)
 
     def call_generator(
@@ -296,23 +297,20 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         CircuitBreakerMonitor.register(self)
         return calls.guarded(function, self.call, self.call_async, self._whole)
 
-    def block(
-        self, *, timed: bool = True, verdict: Verdict | None = None
-    ) -> AbstractContextManager[None]:
+    def block(self, *, timed: bool = True) -> AbstractContextManager[None]:
         """
         Return what guards a block, as the breaker itself in `with` does.
 
         Args:
             timed: It may be slow; one that waits for somebody else as well is not.
-            verdict: Tells what an error says, in place of *is_failure*.
         """
-        return _Guard(self, timed=timed, verdict=verdict)
+        return Block(self, timed=timed)
 
-    def _whole(self) -> _Guard:
-        return _Guard(self, timed=False)
+    def _whole(self) -> Block:
+        return Block(self, timed=False)
 
     def __enter__(self) -> None:
-        guard = _Guard(self)
+        guard = Block(self)
         guard.__enter__()
         _entered.set((*_entered.get(), guard))
 
@@ -343,64 +341,6 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         """Let a forked child have nothing of what its parent has under way."""
         self._lock = threading.RLock()
         self._states.drop_probes()
-
-
-class _Guard:
-    """One call."""
-
-    __slots__ = ("_permit", "_timed", "_verdict", "breaker")
-
-    def __init__(
-        self, breaker: Breaker, *, timed: bool = True, verdict: Verdict | None = None
-    ) -> None:
-        self.breaker = breaker
-        self._timed = timed
-        self._verdict = verdict
-
-    def __enter__(self) -> None:
-        permit = self.breaker.acquire()
-        self._permit = permit if self._timed else permit._replace(started=math.inf)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        outcome = self.breaker.outcome_of(error, self._verdict)
-        self.breaker.release(self._permit, outcome, error)
-
-
-class View:
-    """
-    A breaker as somebody sees it who judges its target's errors differently.
-
-    Args:
-        breaker: It.
-        verdict: What an error says of the target.
-    """
-
-    __slots__ = ("_breaker", "_verdict")
-
-    def __init__(self, breaker: Breaker, verdict: Verdict) -> None:
-        self._breaker = breaker
-        self._verdict = verdict
-
-    def call(self, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call a function, as the breaker does."""
-        with _Guard(self._breaker, verdict=self._verdict):
-            return func(*args, **kwargs)
-
-    async def call_async(
-        self, func: Callable[P, Awaitable[R]], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        """Call and await, as the breaker does."""
-        with _Guard(self._breaker, verdict=self._verdict):
-            return await func(*args, **kwargs)
-
-    def block(self, *, timed: bool = True) -> AbstractContextManager[None]:
-        """Return what guards a block, as the breaker does."""
-        return _Guard(self._breaker, timed=timed, verdict=self._verdict)
 
 
 def _describe(error: BaseException) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from flask_hardening.core import signals
 from flask_hardening.core.resilience import classes, deadline, targets
-from flask_hardening.core.resilience.breaker import View
+from flask_hardening.core.resilience.blocks import View
 from flask_hardening.core.resilience.errors import (
     REJECTIONS,
     BulkheadFullError,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask_hardening.core import shield
-from flask_hardening.core.resilience import window
+from flask_hardening.core.resilience import machine
 from flask_hardening.core.resilience.board import Entry
 from flask_hardening.core.resilience.boardfile import BoardBrokenError
 from flask_hardening.core.resilience.breaker import Breaker, Snapshot
-from flask_hardening.core.resilience.window import FAILURE, Outcome, Permit
+from flask_hardening.core.resilience.machine import FAILURE, Outcome, Permit
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,7 @@ _NOWHERE = (0,)
 _MOST = 1_000_000  # anybody may have written there
 
 
-class _States(window.States):
+class _States(machine.States):
     """States whose failures in a row are those of all processes."""
 
     failures: memoryview[int] | list[int]
@@ -137,7 +137,7 @@ class SharedBreaker(Breaker):
             if not self._states.wants_probe(now):
                 return  # something has been published, and decides
             self._states.rejected += 1
-        raise self._refusal(window.HALF_OPEN, 0.0, self.last_failure)
+        raise self._refusal(machine.HALF_OPEN, 0.0, self.last_failure)
 
     def _command(self, state: str) -> None:
         self._look()
@@ -164,7 +164,7 @@ class SharedBreaker(Breaker):
     def _news(self, sequence: int) -> Entry | None:
         """Return how it stands; nothing if that was decided without what others know."""
         with self._lock:
-            if sequence != self._seen or self._states.state == window.HALF_OPEN:
+            if sequence != self._seen or self._states.state == machine.HALF_OPEN:
                 return None
             self._seen = sequence + 2
             return Entry(*self._states.standing())

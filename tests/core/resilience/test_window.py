@@ -7,8 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flask_hardening.core.errors import ConfigError
-from flask_hardening.core.resilience.options import BreakerConfig
-from flask_hardening.core.resilience.window import (
+from flask_hardening.core.resilience.machine import (
     CLOSED,
     DISABLED,
     FORCED_OPEN,
@@ -16,8 +15,9 @@ from flask_hardening.core.resilience.window import (
     OPEN,
     Outcome,
     States,
-    Window,
 )
+from flask_hardening.core.resilience.options import BreakerConfig
+from flask_hardening.core.resilience.window import Window
 
 SUCCESS, FAILURE, NEUTRAL = Outcome.SUCCESS, Outcome.FAILURE, Outcome.NEUTRAL
 NO_ROW = {"consecutive": 0}

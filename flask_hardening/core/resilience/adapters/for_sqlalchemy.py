@@ -21,7 +21,7 @@ from flask_hardening.core.resilience.errors import (
     CircuitOpenError,
     DeadlineExceededError,
 )
-from flask_hardening.core.resilience.window import FAILURE
+from flask_hardening.core.resilience.machine import FAILURE
 from flask_hardening.core.timings import note_db
 
 if TYPE_CHECKING:
