@@ -101,6 +101,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
     """
 
     error: type[CircuitOpenError] = CircuitOpenError
+    _machine: type[machine.States] = machine.States
 
     def __init__(
         self,
@@ -119,7 +120,7 @@ class Breaker(CircuitBreaker):  # type: ignore[misc]
         self._slow_call = math.inf if config.slow_call is None else config.slow_call
         self._clock = clock
         self._random = random
-        self._states = machine.States(target, config, clock())
+        self._states = self._machine(target, config, clock())
         # a signal handler or a finalizer may come in between
         self._lock = threading.RLock()
         _breakers.add(self)

@@ -107,15 +107,18 @@ def remaining() -> float | None:
     return None if now_in_force is None else now_in_force.at - _clock()
 
 
-def check() -> None:
+def check(kind: type[DeadlineExceededError] = DeadlineExceededError) -> None:
     """
     Go on only while there is time.
+
+    Args:
+        kind: What is raised.
 
     Raises:
         DeadlineExceededError: The deadline has passed.
     """
     if is_past():
-        raise exceeded()
+        raise exceeded(kind)
 
 
 def is_past() -> bool:
@@ -124,18 +127,21 @@ def is_past() -> bool:
     return now_in_force is not None and now_in_force.at <= _clock()
 
 
-def exceeded(kind: type[E] = DeadlineExceededError) -> E:  # type: ignore[assignment]
-    """Return the error that the deadline has passed, of a client's own kind if need be."""
+def exceeded(kind: type[E]) -> E:
+    """Return the error that the deadline has passed, of a client's own kind."""
     now_in_force = _deadline.get()
     return kind(now_in_force.seconds if now_in_force else None)
 
 
-def bounded(timeout: float | None) -> float | None:
+def bounded(
+    timeout: float | None, kind: type[DeadlineExceededError] = DeadlineExceededError
+) -> float | None:
     """
     Return the time-out for a call that begins now.
 
     Args:
         timeout: Seconds the client would wait; None for ever.
+        kind: What is raised.
 
     Returns:
         *timeout*, or what is left if that is less, but never below 0.001; *timeout* as it
@@ -144,7 +150,7 @@ def bounded(timeout: float | None) -> float | None:
     Raises:
         DeadlineExceededError: Nothing is left.
     """
-    check()
+    check(kind)
     return within(timeout)
 
 

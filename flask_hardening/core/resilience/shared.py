@@ -72,6 +72,9 @@ class SharedBreaker(Breaker):
         **more: As for `Breaker`.
     """
 
+    _machine = _States
+    _states: _States
+
     def __init__(
         self,
         target: str,
@@ -82,7 +85,6 @@ class SharedBreaker(Breaker):
     ) -> None:
         super().__init__(target, config, **more)
         self._board = board
-        self._states: _States = _States(target, config, self._clock())
         self._states.failures = [0]
         self._lease = config.probe_lease
         # whatever is due later than that is from before the host was started

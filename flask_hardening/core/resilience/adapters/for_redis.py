@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,20 @@ from redis.retry import Retry
 from flask_hardening.core import logs
 from flask_hardening.core.resilience import deadline
 from flask_hardening.core.resilience.adapters import redis_commands
+from flask_hardening.core.resilience.adapters.redis_connections import (
+    RedisDeadlineExceededError,
+    Refusal,
+    patient,
+    until,
+    within,
+)
 from flask_hardening.core.resilience.caller import Caller
-from flask_hardening.core.resilience.classes import NEVER_SENT
 from flask_hardening.core.resilience.errors import (
     REJECTIONS,
     BulkheadFullError,
     CircuitOpenError,
     DeadlineExceededError,
 )
-from flask_hardening.core.resilience.watch import Watch
 from flask_hardening.core.timings import note_external
 
 if TYPE_CHECKING:
@@ -38,24 +43,12 @@ _FULL = {"Too many connections", "No connection available."}  # what a pool of o
 _patience: ContextVar[float] = ContextVar("hardening_redis_patience", default=0.0)
 
 
-class _Refusal:
-    """What newer releases expect of each of their errors."""
-
-    error_type: Any = getattr(redis.ConnectionError(), "error_type", None)
-    status_code: Any = None
-    __repr__ = Exception.__repr__
-
-
-class RedisCircuitOpenError(_Refusal, CircuitOpenError, redis.ConnectionError):
+class RedisCircuitOpenError(Refusal, CircuitOpenError, redis.ConnectionError):
     """The breaker is open: no command was sent."""
 
 
-class RedisBulkheadFullError(_Refusal, BulkheadFullError, redis.ConnectionError):
+class RedisBulkheadFullError(Refusal, BulkheadFullError, redis.ConnectionError):
     """As many commands are under way as may be: this one was not sent."""
-
-
-class RedisDeadlineExceededError(_Refusal, DeadlineExceededError, redis.TimeoutError):
-    """The time for this piece of work is used up."""
 
 
 _ERRORS: dict[type[Exception], type[Exception]] = {
@@ -100,7 +93,7 @@ class _Client:
         self._execute = client.execute_command
         self._pipeline = client.pipeline
         pool: Any = client.connection_pool
-        pool.connection_class = _patient(pool.connection_class, self)
+        pool.connection_class = patient(pool.connection_class, self)
         pool.reset()  # what is there was made by the old class
         single: Any = client.connection
         if single is not None:
@@ -159,7 +152,7 @@ class _Client:
             reset()
             return
         try:
-            with _within(pipe.connection, deadline.within(self.timeout)):
+            with within(pipe.connection, deadline.within(self.timeout)):
                 reset()
         except redis.TimeoutError:
             pipe.watching = False
@@ -238,8 +231,8 @@ class _Client:
         def parse_response(connection: Any, command: Any, **options: Any) -> Any:  # noqa: ANN401
             current = deadline.current()
             at = current.at if current else math.inf
-            cut = _until(connection, at, "reading from socket")
-            with cut, _within(connection, self._reading()):
+            cut = until(connection, at, "reading from socket")
+            with cut, within(connection, self._reading()):
                 return read(connection, command, **options)
 
         client.parse_response = parse_response
@@ -250,92 +243,6 @@ class _Client:
         if self._own is None and own is not None:
             own += patience
         return deadline.within(own)
-
-
-@contextmanager
-def _within(connection: Any, seconds: float | None) -> Iterator[None]:  # noqa: ANN401
-    """
-    Let each wait for a connection's socket last so long.
-
-    Its own time-out comes back at the end: a subscription may use it next, and waits longer.
-    """
-    sock = getattr(connection, "_sock", None)
-    if sock is None:
-        yield
-        return
-    before = sock.gettimeout()
-    sock.settimeout(seconds)
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # it has been closed
-            sock.settimeout(before)
-
-
-@contextmanager
-def _until(connection: Any, at: float, what: str) -> Iterator[None]:  # noqa: ANN401
-    """Cut a connection off at a moment; what it then fails with is a time-out."""
-    if math.isinf(at):
-        yield
-        return
-    with Watch(at) as watch:
-        descriptor = getattr(getattr(connection, "_sock", None), "fileno", lambda: -1)()
-        if descriptor >= 0:
-            watch.over(descriptor)
-        try:
-            yield
-        except redis.ConnectionError as error:
-            if watch.fired:
-                raise redis.TimeoutError(f"Timeout {what}") from error
-            raise
-
-
-def _patient(kind: Any, client: _Client) -> Any:  # noqa: ANN401
-    """
-    Return the class of connections that take no longer to connect than they may.
-
-    What fails on the way has sent no command: that is noted with the error.
-    """
-    # newer releases come by the second one alone
-    connect = "connect_check_health" if hasattr(kind, "connect_check_health") else "connect"
-    greet = "on_connect_check_health"
-    greet = greet if hasattr(kind, greet) else "on_connect"
-
-    def connect_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        self.socket_connect_timeout = _bounded(client.connect_timeout)
-        return unsent(connect)(self, *args, **kwargs)
-
-    def greet_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        seconds = _bounded(client.connect_timeout)
-        at = math.inf if seconds is None else time.monotonic() + seconds
-        with _until(self, at, "connecting to server"):
-            return getattr(kind, greet)(self, *args, **kwargs)
-
-    def send_in_time(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        with _within(self, deadline.within(client.timeout)):
-            return kind.send_packed_command(self, *args, **kwargs)
-
-    def unsent(method: str) -> Callable[..., Any]:
-        def call(self: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            try:
-                return getattr(kind, method)(self, *args, **kwargs)
-            except (redis.ConnectionError, redis.TimeoutError, OSError) as error:
-                setattr(error, NEVER_SENT, True)
-                raise
-
-        return call
-
-    methods = {connect: connect_in_time, greet: greet_in_time}
-    methods |= {"send_packed_command": send_in_time, "check_health": unsent("check_health")}
-    return type(kind.__name__, (kind,), methods)
-
-
-def _bounded(seconds: float | None) -> float | None:
-    """Do what `deadline.bounded` does; what it raises makes the library clean up."""
-    try:
-        return deadline.bounded(seconds)
-    except DeadlineExceededError as error:
-        raise RedisDeadlineExceededError(*error.args) from None
 
 
 def _without_retries(client: redis.Redis, name: str) -> None:

@@ -210,10 +210,8 @@ class _Guard:
         note_db(self._caller.name, time.monotonic() - call.started, statement)
 
     def commit(self, connection: Connection) -> None:
-        try:
-            deadline.check()  # now it is certain what becomes of the transaction
-        except DeadlineExceededError:
-            raise deadline.exceeded(DatabaseDeadlineExceededError) from None
+        # now it is certain what becomes of the transaction
+        deadline.check(DatabaseDeadlineExceededError)
         self.rollback(connection)
 
     def rollback(self, connection: Connection) -> None:
