@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from flask_hardening.core import settings
 from flask_hardening.core.config import Configuration
-from flask_hardening.core.correlation import AllowList, Origin
+from flask_hardening.core.identity import origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -30,21 +29,9 @@ class Installation:
     def __init__(self, app: Celery, config: Mapping[str, Any]) -> None:
         self.app = app
         self.configuration = Configuration(config, os.environ)
-        general = self.configuration.section(settings.General)
-        correlated = self.configuration.section(settings.Correlation)
-        timings = self.configuration.section(settings.Timings)
-        environment = general.environment or (
-            "development" if config.get("DEBUG") else "production"
-        )
-        self.development = environment == "development"
-        self.origin = Origin(
-            general.service or app.main or "celery",
-            environment,
-            correlated.header,
-            AllowList(correlated.propagate_to),
-            slow_db=timings.slow_db if timings.enabled else 0.0,
-            slow_external=timings.slow_external if timings.enabled else 0.0,
-        )
+        name, debug = app.main or "celery", bool(config.get("DEBUG"))
+        self.origin = origin_of(self.configuration, name, debug=debug)
+        self.development = self.origin.development
         self._undo: list[Callable[[], Any]] = []
 
     def connect(self, signal: Signal, receiver: Callable[..., Any]) -> None:

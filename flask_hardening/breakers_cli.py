@@ -5,18 +5,17 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_hardening import terminal
 from flask_hardening.core import settings
 from flask_hardening.core.resilience import targets
 from flask_hardening.core.resilience.board import Entry
 from flask_hardening.core.resilience.boardfile import KEY, BoardError
 from flask_hardening.core.resilience.options import Options
-from flask_hardening.record import EXTENSION, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,8 +60,7 @@ def show_target(name: str) -> None:
     world = _World()
     world.check(name)
     name = world.target_of(name)
-    for line in _columns([_OPTIONS, *world.options(name)]):
-        click.echo(line)
+    terminal.table([_OPTIONS, *world.options(name)])
     if world.profiles[name] is None:
         click.echo("No code that this command imported names it: its profile is not known.")
     click.echo()
@@ -104,11 +102,7 @@ class _World:
     """
 
     def __init__(self) -> None:
-        if EXTENSION not in current_app.extensions:
-            raise click.ClickException(
-                "This app is not hardened: call Hardening(app) in its factory."
-            )
-        config = state_of(current_app).configuration.section(settings.Resilience)
+        config = terminal.hardened().configuration.section(settings.Resilience)
         # switched off, the part doesn't read its settings: guards have those of the code
         self._config = config if config.enabled else settings.Resilience()
         self._declared = targets.declared()
@@ -187,8 +181,7 @@ def _list() -> None:
 
 def _tell_states(world: _World, names: list[str]) -> None:
     rows = [world.row(name, entry) for name in names for entry in world.breakers_of(name)]
-    for line in _columns([_HEADINGS, *rows]):
-        click.echo(line)
+    terminal.table([_HEADINGS, *rows])
     if world.board is None:
         click.echo(_UNSHARED, err=True)
 
@@ -212,13 +205,3 @@ def _unusable(error: BoardError) -> click.ClickException:
         f"The file of {KEY} can't be used ({type(error).__name__}: {error}). Try again; if "
         "that doesn't help, end the service's processes and remove it."
     )
-
-
-def _columns(rows: list[Any]) -> list[str]:
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)
-        ).rstrip()
-        for row in rows
-    ]

@@ -6,13 +6,12 @@ import sys
 from typing import TYPE_CHECKING, BinaryIO
 
 import click
-from flask import current_app
 from flask.cli import with_appcontext
 
+from flask_hardening import terminal
 from flask_hardening.breakers_cli import breakers
 from flask_hardening.core import logs, settings
 from flask_hardening.core.logs.parts import Joiner
-from flask_hardening.record import EXTENSION, state_of
 
 if TYPE_CHECKING:
     from flask_hardening.record import State
@@ -40,19 +39,14 @@ def show_config(*, changed: bool) -> None:
     What is left open by default is shown as it came out: `HARDENING_LOGS_LEVEL` as 'INFO'
     in production.
     """
-    if EXTENSION not in current_app.extensions:
-        raise click.ClickException(
-            "This app is not hardened: call Hardening(app) in its factory."
-        )
-    state = state_of(current_app)
+    state = terminal.hardened()
     came_out = _came_out(state)
     rows = [
         (setting.key, came_out.get(setting.key, setting.shown()), setting.source)
         for setting in state.configuration.settings()
         if not changed or setting.source != "default"
     ]
-    for line in _columns([_HEADINGS, *rows]):
-        click.echo(line)
+    terminal.table([_HEADINGS, *rows], widest={1: _WIDEST})
 
 
 @cli.command("join")
@@ -92,10 +86,3 @@ def _came_out(state: State) -> dict[str, str]:
             state.development if timing is None else timing
         ),
     }
-
-
-def _columns(rows: list[tuple[str, str, str]]) -> list[str]:
-    """Return the rows aligned; one long value doesn't push the others to the right."""
-    key = max(len(row[0]) for row in rows)
-    value = min(_WIDEST, max(len(row[1]) for row in rows))
-    return [f"{row[0]:<{key}}  {row[1]:<{value}}  {row[2]}" for row in rows]

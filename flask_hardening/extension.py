@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from flask_hardening import checks, lifecycle, record
 from flask_hardening.core import logs, process, redaction, settings
 from flask_hardening.core.config import Configuration
-from flask_hardening.core.correlation import AllowList, Origin
 from flask_hardening.core.errors import HardeningError
+from flask_hardening.core.identity import origin_of
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -91,16 +91,5 @@ def _wrap(app: Flask, state: record.State) -> None:
 
 
 def _state(app: Flask, configuration: Configuration) -> record.State:
-    general = configuration.section(settings.General)
-    correlation = configuration.section(settings.Correlation)
-    timings = configuration.section(settings.Timings)
-    environment = general.environment or ("development" if app.debug else "production")
-    origin = Origin(
-        general.service or app.name,
-        environment,
-        correlation.header,
-        AllowList(correlation.propagate_to),
-        slow_db=timings.slow_db if timings.enabled else 0.0,
-        slow_external=timings.slow_external if timings.enabled else 0.0,
-    )
-    return record.State(configuration, origin, development=environment == "development")
+    origin = origin_of(configuration, app.name, debug=app.debug)
+    return record.State(configuration, origin, development=origin.development)

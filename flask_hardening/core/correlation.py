@@ -118,6 +118,11 @@ class Origin:
         self.header = header
         self.allowed = allowed
 
+    @property
+    def development(self) -> bool:
+        """Whether it is done in development."""
+        return self.fields["environment"] == "development"
+
 
 class Unit:
     """

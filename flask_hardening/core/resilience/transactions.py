@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.orm import Session
 
+    from flask_hardening.core.resilience.targets import Target
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -107,17 +109,24 @@ class _Unit:
         self._factory, self._caller, self._idempotent = factory, caller, idempotent
         self._changes = {} if attempts is None else {"attempts": attempts}
         RetryConfig(**self._changes)  # an impossible number is found where it stands
+        self._known: tuple[Target, Retry] | None = None
 
     def retry(self) -> Retry:
         """Return what repeats; the breaker is the engine's own affair."""
-        target = self._caller.target
-        values = {
-            one.name: getattr(target.options, one.name) for one in fields(RetryConfig)
-        }
-        config = RetryConfig(**values | self._changes)
-        return Retry(
-            self._caller.name, config, transient=self._is_passing, budget=target.budget
-        )
+        target, known = self._caller.target, self._known
+        if known is None or known[0] is not target:
+            config = RetryConfig(
+                **{
+                    one.name: getattr(target.options, one.name)
+                    for one in fields(RetryConfig)
+                }
+                | self._changes
+            )
+            again = Retry(
+                target.name, config, transient=self._is_passing, budget=target.budget
+            )
+            self._known = known = target, again
+        return known[1]
 
     def attempt(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
         """Do all of it once."""
