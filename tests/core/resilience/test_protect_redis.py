@@ -24,15 +24,10 @@ from flask_hardening.core.resilience.caller import Caller
 from flask_hardening.core.resilience.deadline import deadline
 from flask_hardening.core.resilience.errors import CircuitOpenError
 from flask_hardening.core.resilience.protection import protect
-from flask_hardening.testing import capture_logs, fresh_process, no_backoff
+from flask_hardening.testing import capture_logs
 
+pytestmark = pytest.mark.usefixtures("alone")
 HANG = 20.0  # seconds; a bound against hangs alone
-
-
-@pytest.fixture(autouse=True)
-def _fresh():
-    with fresh_process(), no_backoff():
-        yield
 
 
 class Server:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import pickle
-import socket
 import sys
 import threading
 import time
@@ -16,8 +15,6 @@ import urllib3
 from requests.adapters import HTTPAdapter
 from requests.auth import HTTPDigestAuth
 
-from flask_hardening.core import correlation
-from flask_hardening.core.correlation import AllowList, Origin, Unit
 from flask_hardening.core.resilience import retry, targets
 from flask_hardening.core.resilience.adapters import for_requests
 from flask_hardening.core.resilience.adapters.for_requests import (
@@ -32,12 +29,9 @@ from flask_hardening.core.resilience.errors import (
     DeadlineExceededError,
 )
 from flask_hardening.core.resilience.protection import protect
-from flask_hardening.core.resilience.retry import no_backoff
-from flask_hardening.testing import fresh_process
 
 sys.path.insert(0, str(Path(__file__).parent))
 from scripted import (
-    Server,
     cut,
     drip_body,
     drip_endless,
@@ -49,38 +43,9 @@ from scripted import (
     unreachable,
 )
 
+pytestmark = pytest.mark.usefixtures("alone")
 SENT = HEADER.lower()
 SOON = 1.5  # seconds; the servers go on for much longer
-
-
-@pytest.fixture(autouse=True)
-def _alone():
-    """Share no target with another test, and wait for nothing between attempts."""
-    with fresh_process(), no_backoff():
-        yield
-
-
-@pytest.fixture(scope="module")
-def servers():
-    """Run two servers."""
-    both = Server(), Server()
-    yield both
-    for server in both:
-        server.close()
-
-
-@pytest.fixture
-def server(servers):
-    """Return the one that tests talk to."""
-    servers[0].forget()
-    return servers[0]
-
-
-@pytest.fixture
-def other(servers):
-    """Return another one."""
-    servers[1].forget()
-    return servers[1]
 
 
 @pytest.fixture
@@ -104,23 +69,6 @@ def make():
 def session(make):
     """Return a protected session."""
     return make()
-
-
-@pytest.fixture
-def nowhere():
-    """Return the URL of a port where nobody listens."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield f"http://127.0.0.1:{taken.getsockname()[1]}/"
-
-
-@pytest.fixture
-def unit(server):
-    """Run a test in a unit of work that may tell what it likes to the first server alone."""
-    unit = Unit("abc", origin=Origin("shop", "test", allowed=AllowList((server.address,))))
-    token = correlation.bind(unit)
-    yield unit
-    correlation.reset(token)
 
 
 def breaker(url, name="http"):

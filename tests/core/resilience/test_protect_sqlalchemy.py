@@ -23,16 +23,9 @@ from flask_hardening.core.resilience.errors import (
     DeadlineExceededError,
 )
 from flask_hardening.core.resilience.protection import protect
-from flask_hardening.core.resilience.retry import no_backoff
 
+pytestmark = pytest.mark.usefixtures("at_once")
 DOWN = "server closed the connection unexpectedly"
-
-
-@pytest.fixture(autouse=True)
-def _at_once():
-    """Wait for nothing between attempts."""
-    with no_backoff():
-        yield
 
 
 @pytest.fixture

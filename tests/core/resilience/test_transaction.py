@@ -16,7 +16,6 @@ from flask_hardening.core.resilience import targets
 from flask_hardening.core.resilience.deadline import deadline
 from flask_hardening.core.resilience.errors import CircuitOpenError
 from flask_hardening.core.resilience.protection import protect
-from flask_hardening.core.resilience.retry import no_backoff
 from flask_hardening.core.resilience.transactions import transaction
 
 
@@ -40,14 +39,8 @@ class DriverError(sqlite3.OperationalError):
         self.sqlstate = sqlstate
 
 
+pytestmark = pytest.mark.usefixtures("at_once")
 LOST = DriverError("server closed the connection unexpectedly")
-
-
-@pytest.fixture(autouse=True)
-def _at_once():
-    """Wait for nothing between attempts."""
-    with no_backoff():
-        yield
 
 
 @pytest.fixture
