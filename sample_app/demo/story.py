@@ -28,7 +28,7 @@ def timeline(call: Call, lines: list[Line]) -> None:
             screen.cut(line.get("event") or line["logger"], 20),
             *filter(None, [_COLOURS.get(line["level"])]),
         )
-        text = screen.cut(_message(line), screen.WIDTH - 52).rstrip()
+        text = screen.cut(_message(line), screen.WIDTH - 54).rstrip()
         screen.say(f"{start}{event}{screen.milliseconds(took)}  {text}")
 
 

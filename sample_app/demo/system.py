@@ -83,7 +83,7 @@ class System:
             workers = "gunicorn, 2 workers" if name == "api" else "gunicorn"
             self._line(name, self.urls[name], workers)
         self.crew.wait("payments")
-        self._line("payments", self.urls["payments"], "a provider who is somebody else")
+        self._line("payments", self.urls["payments"], "not ours, gunicorn")
         self.crew.wait("worker")
         self._line("worker", "sends invoices, settles payments", "Celery, 2 processes")
 

@@ -20,7 +20,7 @@ SERVICES = ("auth", "business", "api")
 
 @pytest.fixture(scope="module")
 def system(redis_url, postgresql_url, tmp_path_factory):
-    """Three services under gunicorn and a worker; yields their processes and the API's port."""
+    """Three services, a payment provider and a worker; yields their processes and the API's port."""
     folder = tmp_path_factory.mktemp("system")
     env = {
         "DATABASE_URL": postgresql_url,
@@ -39,6 +39,9 @@ def system(redis_url, postgresql_url, tmp_path_factory):
             children[name], port = gunicorn(folder, env, *options, app=served)
             stack.callback(children[name].stop)
             env[f"SAMPLE_{name.upper()}_URL"] = f"http://127.0.0.1:{port}"
+        bank, port_of_bank = gunicorn(folder, env, app="sample_app.provider:create_app()")
+        stack.callback(bank.stop)
+        env["SAMPLE_PAYMENTS_URL"] = f"http://127.0.0.1:{port_of_bank}"
         jobs = worker(folder, env, "-P", "prefork", "-c", "2", app="sample_app.celery_app")
         children["worker"] = jobs
         stack.callback(jobs.stop)
