@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import time
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from flask_hardening.core.resilience import targets
 from flask_hardening.core.resilience.board import Entry
 from flask_hardening.core.resilience.boardfile import KEY, BoardError
 from flask_hardening.core.resilience.options import Options
+from flask_hardening.core.validity import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,8 +126,8 @@ class _World:
         known = {*self.profiles, *self.entries}
         if name in known:
             return
-        near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
-        hint = f" The nearest name is {near[0]!r}." if near else " There are none."
+        near = nearest(name, known)
+        hint = f" The nearest name is {near!r}." if near else " There are none."
         raise click.UsageError(f"There is no target {name!r}.{hint}")
 
     def breakers_of(self, name: str) -> list[str]:

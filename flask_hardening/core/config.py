@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import json
 import math
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from flask_hardening.core.errors import ConfigError
 from flask_hardening.core.settings import SECTIONS
+from flask_hardening.core.validity import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -155,9 +155,9 @@ def _known() -> dict[str, tuple[type, str]]:
 def _unknown(values: Mapping[str, Any]) -> Iterator[str]:
     for key in sorted(values):
         if key not in _known():
-            near = difflib.get_close_matches(key.upper(), _known(), n=1, cutoff=0.0)
+            near = nearest(key.upper(), _known())
             yield (
-                f"{key} is not a setting. The nearest one is {near[0]}: "
+                f"{key} is not a setting. The nearest one is {near}: "
                 f"rename the key or remove it."
             )
 

@@ -53,15 +53,8 @@ def note_db(target: str, seconds: float, statement: str) -> None:
         spent.statements[statement] = times
     limit = unit.origin.slow_db if unit.origin else 0.0
     if limit and seconds > limit:
-        fields = {
-            "target": target,
-            "duration_ms": round(seconds * 1000, 2),
-            "threshold_ms": limit * 1000,
-            "statement": without_values(statement),
-            "times": times,
-        }
-        message = f"A statement at {target} took {seconds * 1000:.0f} ms"
-        logs.emit("WARNING", "db.slow", message, __name__, fields)
+        more = {"statement": without_values(statement), "times": times}
+        _tell("db.slow", f"A statement at {target}", target, seconds, limit, more)
     if limit and times == _MANY:
         fields = {"target": target, "statement": without_values(statement), "times": times}
         message = (
@@ -88,20 +81,27 @@ def note_external(target: str, seconds: float, what: str) -> None:
     spent.external_calls += 1
     limit = unit.origin.slow_external if unit.origin else 0.0
     if limit and seconds > limit:
-        fields = {
-            "target": target,
-            "call": what,
-            "duration_ms": round(seconds * 1000, 2),
-            "threshold_ms": limit * 1000,
-        }
-        message = f"A call to {target} took {seconds * 1000:.0f} ms"
-        logs.emit("WARNING", "external.slow", message, __name__, fields)
+        more = {"call": what}
+        _tell("external.slow", f"A call to {target}", target, seconds, limit, more)
 
 
 def without_values(statement: str) -> str:
     """Return a statement in one line, its literals replaced by `?`, cut to 500 characters."""
     short = statement[: 4 * _TEXT]
     return _BLANKS.sub(" ", _LITERALS.sub("?", short)).strip()[:_TEXT]
+
+
+def _tell(
+    event: str, what: str, target: str, seconds: float, limit: float, more: dict[str, Any]
+) -> None:
+    fields = {
+        "target": target,
+        "duration_ms": round(seconds * 1000, 2),
+        "threshold_ms": limit * 1000,
+        **more,
+    }
+    message = f"{what} took {seconds * 1000:.0f} ms"
+    logs.emit("WARNING", event, message, __name__, fields)
 
 
 def _spent(unit: Unit) -> Spent:

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
+from typing import TYPE_CHECKING
+
 import regex
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _LARGEST_BODY = 65_536
 _SHORTEST_KEY = 16
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return which of the names that there are somebody may have meant; none if there is none."""
+    return next(iter(difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)), "")
 
 
 def header(value: str) -> str | None:

@@ -141,7 +141,7 @@ def test_every_event_is_documented():
 def events() -> set[str]:
     """Return what the source writes as events: literals like `request.finished`."""
     name = re.compile(
-        r"(?:request|task|worker|telemetry|breaker|retry|bulkhead|deadline)\.[a-z_]+"
+        r"(?:request|task|worker|telemetry|breaker|retry|bulkhead|deadline|db|external)\.[a-z_]+"
     )
     # two ends of a task are written as f"task.{state}"
     found = {"task.rejected", "task.ignored"}

@@ -14,7 +14,7 @@ from flask_hardening.core.resilience.errors import (
     CircuitOpenError,
     DeadlineExceededError,
 )
-from flask_hardening.core.resilience.options import PROFILES, Options, Profile
+from flask_hardening.core.resilience.options import Options, Profile, of_profile
 from flask_hardening.core.resilience.retry import Retry
 
 if TYPE_CHECKING:
@@ -46,7 +46,8 @@ class Caller:
             also a library's own, made from the same arguments.
 
     Raises:
-        ConfigError: The options are impossible or contradict each other.
+        ConfigError: The options are impossible or contradict each other, or there is no such
+            profile.
         TypeError: There is no such option.
     """
 
@@ -60,7 +61,7 @@ class Caller:
         errors: Errors | None = None,
     ) -> None:
         self._options = dict(options or {})
-        PROFILES[profile].changed(self._options)  # a wrong one is found where it stands
+        of_profile(profile, self._options)  # a wrong one is found where it stands
         self.name = name
         self._profile: Profile = profile
         self._on = on

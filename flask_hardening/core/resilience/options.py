@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from flask_hardening.core.errors import ConfigError
+from flask_hardening.core.validity import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -153,6 +154,11 @@ class Options(BreakerConfig, RetryConfig):
             ConfigError: One is impossible, or two contradict each other.
             TypeError: There is no such option.
         """
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                near = nearest(name, known)
+                raise TypeError(f"{name!r} is no option: the nearest one is {near!r}")
         return replace(self, **changes)
 
 
@@ -193,3 +199,17 @@ PROFILES: dict[str, Options] = {
     ),
     "queue": Options(wait_max=1.0, probe_lease=10.0, connect_timeout=0.5, timeout=1.0),
 }
+
+
+def of_profile(profile: str, changes: Mapping[str, Any]) -> Options:
+    """
+    Return what is right for a kind of target, with some values changed.
+
+    Raises:
+        ConfigError: There is no such profile, or a value is impossible.
+        TypeError: There is no such option.
+    """
+    if profile not in PROFILES:
+        near = nearest(profile, PROFILES)
+        raise ConfigError(f"{profile!r} is no profile: the nearest one is {near!r}")
+    return PROFILES[profile].changed(changes)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import threading
 from collections import OrderedDict
 from dataclasses import fields, replace
@@ -16,8 +15,9 @@ from flask_hardening.core.resilience.breaker import Breaker
 from flask_hardening.core.resilience.budget import RetryBudget
 from flask_hardening.core.resilience.bulkhead import Bulkhead
 from flask_hardening.core.resilience.classes import is_failure
-from flask_hardening.core.resilience.options import PROFILES, Options
+from flask_hardening.core.resilience.options import Options, of_profile
 from flask_hardening.core.resilience.shared import SharedBreaker
+from flask_hardening.core.validity import nearest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,7 @@ class Targets:
             self.board.close()
 
     def _options(self, name: str, profile: str, changes: Mapping[str, Any]) -> Options:
-        options = PROFILES[profile].changed(changes)
+        options = of_profile(profile, changes)
         return options.changed(self._changes.get(name) or self._changes[_EVERY])
 
 
@@ -145,10 +145,9 @@ def _checked(name: str, entry: Mapping[str, Any]) -> dict[str, Any]:
     checked: dict[str, Any] = {}
     for option, value in entry.items():
         if option not in kinds:
-            near = difflib.get_close_matches(option, kinds, n=1, cutoff=0.0)[0]
             raise ConfigError(
-                f"{key} has {option!r}, which is no option. The nearest one is {near!r}: "
-                "rename it or remove it."
+                f"{key} has {option!r}, which is no option. The nearest one is "
+                f"{nearest(option, kinds)!r}: rename it or remove it."
             )
         whole = kinds[option].startswith("int")
         if whole and value is not None and not float(value).is_integer():

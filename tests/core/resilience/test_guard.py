@@ -290,6 +290,8 @@ def test_a_guarded_function_is_still_itself():
         ({"attempts": 9}, "would open the breaker"),
         ({"open_for": 999.0}, "above open_max"),
         ({"tries": 3}, "tries"),
+        ({"atempts": 3}, "nearest one is 'attempts'"),
+        ({"profile": "database_"}, "no profile: the nearest one is 'database'"),
         ({"window": -1.0}, "window = -1.0"),
         ({"wait_max": -1.0}, "wait_max = -1.0"),
         ({"budget": 1.5}, "budget = 1.5"),
